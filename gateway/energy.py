@@ -1,0 +1,217 @@
+"""Energy of a household, a device, a community and the grid: the types, and how each is read."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated
+from uuid import UUID
+
+import strawberry
+
+from gateway.context import Context, Info
+from gateway.permission import inside
+from gateway.scalars import WattHours
+from gateway.series import Balance, BalanceColumns, Series, Spanned, percent, wh, wh_column
+from gateway.windows import Window
+from projections import read_energy
+from projections.expected_readings import Span, expected
+from projections.read_devices import DeviceRow, devices
+from projections.read_energy import DeviceSum
+from projections.read_energy_as_of import energy_as_of, ranking_as_of
+from projections.read_households import HouseholdRow
+from write_side.rules.timeslots import slot_of
+
+if TYPE_CHECKING:
+    from gateway.devices import Device
+
+LazyDevice = Annotated["Device", strawberry.lazy("gateway.devices")]
+
+
+@inside
+@strawberry.type(description="A household's energy in one bucket.")
+class EnergyNode(Balance):
+    untracked_wh: WattHours | None = wh("Consumption that no device accounts for")
+
+
+@inside
+@strawberry.type(description="A household's energy, one list for each value.")
+class EnergyColumns(BalanceColumns):
+    untracked_wh: list[WattHours | None] = wh_column("Consumption that no device accounts for")
+
+
+@inside
+@strawberry.type(description="What one device consumed in the window.")
+class DeviceShare:
+    device: LazyDevice = strawberry.field(description="The device.")
+    energy_wh: WattHours = strawberry.field(description="What it consumed in the whole window, Wh.")
+    share_percent: Decimal = strawberry.field(description="Its part of the household's consumption, percent.")
+    energy_by_bucket_wh: list[WattHours | None] = wh_column("What it consumed")
+
+
+@inside
+@strawberry.type(description="A household's energy over a window.")
+class HouseholdEnergy(Spanned):
+    household: strawberry.Private[HouseholdRow]
+    as_of: strawberry.Private[datetime | None]
+
+    @strawberry.field(description="One node for each bucket.")
+    def nodes(self) -> list[EnergyNode]:
+        return self.series.nodes(EnergyNode)
+
+    @strawberry.field(description="The same as columns, for long series.")
+    def columns(self) -> EnergyColumns:
+        return self.series.columns(EnergyColumns)
+
+    @strawberry.field(description="The whole window in one node.")
+    def total(self) -> EnergyNode:
+        return self.series.total(EnergyNode)
+
+    @strawberry.field(description="The appliances and vehicles, the largest consumer first.")
+    async def devices(self, info: Info) -> list[DeviceShare]:
+        return await _shares(info.context, self.household, self.series, self.as_of)
+
+    @strawberry.field(description="Consumption that no device accounts for, Wh; null where unknown.")
+    def untracked_wh(self) -> WattHours | None:
+        return self.series.sums.total("untracked_wh")
+
+    @strawberry.field(description="The untracked part of consumption, percent; null without consumption.")
+    def untracked_percent(self) -> Decimal | None:
+        untracked, whole = (self.series.sums.total(name) for name in ("untracked_wh", "consumption_wh"))
+        return None if untracked is None or not whole else percent(untracked, whole)
+
+
+@inside
+@strawberry.type(description="A device's own readings in one bucket.")
+class DeviceEnergyNode(Balance):
+    pass
+
+
+@inside
+@strawberry.type(description="A device's own readings over a window.")
+class DeviceSeries(Spanned):
+    @strawberry.field(description="One node for each bucket.")
+    def nodes(self) -> list[DeviceEnergyNode]:
+        return self.series.nodes(DeviceEnergyNode)
+
+    @strawberry.field(description="The same as columns, for long series.")
+    def columns(self) -> BalanceColumns:
+        return self.series.columns(BalanceColumns)
+
+    @strawberry.field(description="The whole window in one node.")
+    def total(self) -> DeviceEnergyNode:
+        return self.series.total(DeviceEnergyNode)
+
+
+@inside
+@strawberry.type(description="A community's energy in one bucket, and what its members shared.")
+class CommunityEnergyNode(Balance):
+    shared_wh: WattHours | None = wh("Given by members and received by members")
+    from_outside_wh: WattHours | None = wh("Taken from outside the community")
+    to_outside_wh: WattHours | None = wh("Given to outside the community")
+
+
+@inside
+@strawberry.type(description="A community's energy, one list for each value.")
+class CommunityEnergyColumns(BalanceColumns):
+    shared_wh: list[WattHours | None] = wh_column("Given by members and received by members")
+    from_outside_wh: list[WattHours | None] = wh_column("Taken from outside the community")
+    to_outside_wh: list[WattHours | None] = wh_column("Given to outside the community")
+
+
+@inside
+@strawberry.type(description="A community's energy over a window: the sums of its members.")
+class CommunityEnergy(Spanned):
+    @strawberry.field(description="One node for each bucket.")
+    def nodes(self) -> list[CommunityEnergyNode]:
+        return self.series.nodes(CommunityEnergyNode)
+
+    @strawberry.field(description="The same as columns, for long series.")
+    def columns(self) -> CommunityEnergyColumns:
+        return self.series.columns(CommunityEnergyColumns)
+
+    @strawberry.field(description="The whole window in one node.")
+    def total(self) -> CommunityEnergyNode:
+        return self.series.total(CommunityEnergyNode)
+
+
+@inside
+@strawberry.type(description="The whole grid's energy in one bucket.")
+class GridEnergyNode(Balance):
+    pass
+
+
+@inside
+@strawberry.type(description="The whole grid's energy over a window: the sums of all households.")
+class GridEnergy(Spanned):
+    @strawberry.field(description="One node for each bucket.")
+    def nodes(self) -> list[GridEnergyNode]:
+        return self.series.nodes(GridEnergyNode)
+
+    @strawberry.field(description="The same as columns, for long series.")
+    def columns(self) -> BalanceColumns:
+        return self.series.columns(BalanceColumns)
+
+    @strawberry.field(description="The whole window in one node.")
+    def total(self) -> GridEnergyNode:
+        return self.series.total(GridEnergyNode)
+
+
+async def household_series(
+    context: Context, household: HouseholdRow, window: Window, as_of: datetime | None
+) -> Series:
+    """A household's energy as it is known now, or as it was known then."""
+    if as_of is None:
+        sums = await context.read(read_energy.household_energy, household.number, window.edges)
+    else:
+        sums = await context.read(energy_as_of, household.number, window.edges, as_of)
+    spans = await context.read(read_energy.household_span, household.number)
+    return Series(window, sums, expected(spans, window.edges, window.clock.slot))
+
+
+async def device_series(context: Context, device: DeviceRow, window: Window) -> Series:
+    """A device's own readings."""
+    sums = await context.read(read_energy.device_energy, device.number, window.edges)
+    attached = Span(slot_of(device.since), None if device.until is None else slot_of(device.until))
+    return Series(window, sums, expected([attached], window.edges, window.clock.slot))
+
+
+async def community_series(context: Context, community_id: UUID, window: Window) -> Series:
+    """A community's energy."""
+    sums = await context.read(read_energy.community_energy, community_id, window.edges)
+    spans = await context.read(read_energy.member_spans, community_id)
+    return Series(window, sums, expected(spans, window.edges, window.clock.slot))
+
+
+async def grid_series(context: Context, window: Window) -> Series:
+    """The grid's energy."""
+    sums = await context.read(read_energy.grid_energy, window.edges)
+    spans = await context.read(read_energy.grid_spans)
+    return Series(window, sums, expected(spans, window.edges, window.clock.slot))
+
+
+async def _shares(
+    context: Context, household: HouseholdRow, series: Series, as_of: datetime | None
+) -> list[DeviceShare]:
+    from gateway.devices import Device
+
+    ranked = await _ranking(context, household, series.window, as_of)
+    rows = await context.read(devices, context.scope, household.household_id, include_detached=True)
+    named = {row.device_id: row for row in rows}
+    whole = series.sums.total("consumption_wh") or 0
+    return [
+        DeviceShare(
+            device=Device(device_id=entry.device_id, row=named[entry.device_id]),
+            energy_wh=entry.energy_wh,
+            share_percent=percent(entry.energy_wh, whole),
+            energy_by_bucket_wh=entry.columns,
+        )
+        for entry in ranked
+        if entry.device_id in named
+    ]
+
+
+async def _ranking(
+    context: Context, household: HouseholdRow, window: Window, as_of: datetime | None
+) -> list[DeviceSum]:
+    if as_of is None:
+        return await context.read(read_energy.device_ranking, household.household_id, window.edges)
+    return await context.read(ranking_as_of, household.number, window.edges, as_of)

@@ -1,0 +1,124 @@
+"""The log as it can be read: facts with their envelope, and what caused what."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import strawberry
+
+from gateway.access import Principal
+from gateway.context import Context
+from gateway.faults import Fault
+from gateway.pages import PageInfo, checked_first
+from gateway.permission import guarded, inside
+from gateway.positions import Place, written
+from gateway.scalars import Plain, Position
+from projections import read_facts
+from projections.visibility import Scope
+from write_side.events import Recorded
+
+
+@inside
+@strawberry.type(description="The fact that brought something.")
+class Cause:
+    position: Position = strawberry.field(description="Where the fact stands in the log.")
+    fact: str = strawberry.field(description="The fact's name.")
+    at: datetime = strawberry.field(description="The grid's time of the fact.")
+    by: str = strawberry.field(description="Who stated it: a principal, or a standing order of the grid.")
+
+
+@guarded
+@strawberry.type(description="A fact as it stands in the log.")
+class FactEntry:
+    recorded: strawberry.Private[Recorded]
+    read_for: strawberry.Private[Scope]
+
+    def seen_by(self, principal: Principal) -> bool:
+        """Whoever it was read for."""
+        return principal.scope == self.read_for
+
+    @strawberry.field(description="Where it stands; resume behind it with `after`.")
+    def position(self) -> Position:
+        return written(self.recorded.position)
+
+    @strawberry.field(description="Its name.")
+    def name(self) -> str:
+        return type(self.recorded.fact).__name__
+
+    @strawberry.field(description="The stream it belongs to.")
+    def stream(self) -> str:
+        return self.recorded.stream
+
+    @strawberry.field(description="The grid's time.")
+    def at(self) -> datetime:
+        return self.recorded.at
+
+    @strawberry.field(description="The wall time.")
+    def recorded_at(self) -> datetime:
+        return self.recorded.recorded_at
+
+    @strawberry.field(description="Who stated it: a principal, or a standing order of the grid.")
+    def by(self) -> str:
+        return self.recorded.by
+
+    @strawberry.field(description="The idempotency key of its command.")
+    def key(self) -> str:
+        return self.recorded.key
+
+    @strawberry.field(description="The position of the fact it answers; null for none.")
+    def cause(self) -> Position | None:
+        return None if self.recorded.cause is None else written(self.recorded.cause)
+
+    @strawberry.field(description="The same for all that one request led to.")
+    def correlation(self) -> str:
+        return self.recorded.correlation
+
+    @strawberry.field(description="What it states; units are in the names.")
+    def body(self) -> Plain:
+        return Plain(msgspec.to_builtins(self.recorded.fact))
+
+
+@inside
+@strawberry.type(description="A page of the log.")
+class FactConnection:
+    nodes: list[FactEntry] = strawberry.field(description="The facts, the oldest first.")
+    page_info: PageInfo = strawberry.field(description="Where the page lies; its cursors are positions.")
+
+
+async def cause_at(context: Context, position: int) -> Cause:
+    """The fact at a position."""
+    found = await context.read(read_facts.fact, position)
+    if found is None:
+        raise LookupError(f"no fact at position {position}")
+    name = type(found.fact).__name__
+    return Cause(position=written(position), fact=name, at=found.at, by=found.by)
+
+
+async def facts_page(
+    context: Context,
+    first: int,
+    after: Place | None,
+    correlation_id: str | None,
+    household_id: UUID | None,
+) -> FactConnection:
+    """A page of the facts the asker may see: a household those of its own streams."""
+    if correlation_id is not None and "\0" in correlation_id:
+        raise Fault("BAD_USER_INPUT", "correlationId: printable characters")
+    wanted: dict[str, Any] = {"correlation": correlation_id, "household_id": household_id}
+    found = await context.read(
+        read_facts.facts,
+        context.scope,
+        behind=after.position if after else 0,
+        limit=checked_first(first) + 1,
+        **wanted,
+    )
+    shown = found[:first]
+    place = PageInfo(
+        has_next_page=len(found) > first,
+        has_previous_page=after is not None,
+        start_cursor=written(shown[0].position) if shown else None,
+        end_cursor=written(shown[-1].position) if shown else None,
+    )
+    entries = [FactEntry(recorded=recorded, read_for=context.scope) for recorded in shown]
+    return FactConnection(nodes=entries, page_info=place)

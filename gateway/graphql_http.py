@@ -1,0 +1,188 @@
+"""GraphQL over HTTP as its specification has it: media types, status codes, limits; and SSE, and sockets."""
+
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+from cross_web import HTTPException
+from graphql import GraphQLError
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import Message, Receive, Scope, Send
+from starlette.websockets import WebSocket
+from strawberry.asgi import GraphQL
+from strawberry.http import GraphQLHTTPResponse
+from strawberry.schema import BaseSchema
+from strawberry.schema.exceptions import InvalidOperationTypeError
+from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL, GRAPHQL_TRANSPORT_WS_PROTOCOL
+from strawberry.types import ExecutionResult
+from strawberry.types.unset import UNSET, UnsetType
+
+from gateway.access import TokenRefused, bearer_token, verify
+from gateway.context import Context, Parts
+from gateway.faults import status_of
+from gateway.media_types import GRAPHQL_RESPONSE, negotiated
+from gateway.sockets import SocketHandler, refuse_connection
+
+LARGEST_BODY = 256 * 1024
+MOST_IN_FLIGHT = 256
+FIRST_WORD_WITHIN = timedelta(seconds=10)
+SUBSCRIPTIONS_PER_CONNECTION = 100
+
+
+class TooLarge(Exception):
+    """The body is longer than is read."""
+
+
+class GraphQLOverHTTP(GraphQL[Context, None]):
+    """The endpoint /graphql: POST and GET, server-sent events, graphql-transport-ws."""
+
+    graphql_transport_ws_handler_class = SocketHandler
+
+    def __init__(self, schema: BaseSchema, parts: Parts) -> None:
+        super().__init__(
+            schema,
+            graphql_ide=None,
+            subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL, GRAPHQL_SSE_PROTOCOL),
+            connection_init_wait_timeout=FIRST_WORD_WITHIN,
+            max_subscriptions_per_connection=SUBSCRIPTIONS_PER_CONNECTION,
+        )
+        self._parts = parts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request, or serves one socket to its end."""
+        if scope["type"] == "websocket":
+            await self.run(WebSocket(scope, receive, send))
+            return
+        metrics, began = self._parts.metrics, time.perf_counter()
+        request = Request(scope, _bounded(receive))
+        if metrics.in_flight >= MOST_IN_FLIGHT:
+            response = _error(request, 503, "NOT_READY", "too many requests are under way")
+            response.headers["Retry-After"] = "1"
+            await response(scope, receive, send)
+            return
+        metrics.in_flight += 1
+        try:
+            response = await self._answer(request)
+        finally:
+            metrics.in_flight -= 1
+        metrics.answered(response.status_code, time.perf_counter() - began)
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        try:
+            response: Response = await self.run(request)
+            return response
+        except TokenRefused as refused:
+            response = _error(request, 401, "UNAUTHENTICATED", str(refused))
+            response.headers["WWW-Authenticate"] = "Bearer"
+            return response
+        except TooLarge:
+            return _error(request, 413, "TOO_LARGE", f"the body is longer than {LARGEST_BODY} bytes")
+        except HTTPException as error:
+            not_by_get = isinstance(error.__cause__, InvalidOperationTypeError)
+            status = 405 if not_by_get else error.status_code
+            response = _error(request, status, "BAD_USER_INPUT", error.reason)
+            if status == 405:
+                response.headers["Allow"] = "POST" if not_by_get else "GET, POST"
+            return response
+
+    def should_render_graphql_ide(self, request: Any) -> bool:
+        """The playground has a page of its own."""
+        del request
+        return False
+
+    def encode_json(self, data: object) -> str:
+        """JSON as text, which sockets need too."""
+        return msgspec.json.encode(data).decode()
+
+    def parse_query_params(self, params: Any) -> dict[str, Any]:
+        """The parameters of a GET; HTTP 400 where one of them is not what it is to be."""
+        found = super().parse_query_params(params)
+        if "query" not in found:
+            raise HTTPException(400, "Missing query")
+        return found
+
+    async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
+        """Who asks, by the Authorization header; a socket may say it in its first word instead."""
+        del response
+        context = Context(self._parts, request)
+        if (header := request.headers.get("authorization")) is not None:
+            if isinstance(request, WebSocket):
+                context.connection_params = {"Authorization": header}
+            else:
+                context.principal = verify(self._parts.settings.signing_key, bearer_token(header))
+        return context
+
+    async def on_ws_connect(self, context: Context) -> UnsetType | dict[str, object] | None:
+        """Takes the token of a socket's first word; 4403 for one that opens nothing."""
+        words = context.connection_params or {}
+        header = words.get("Authorization", words.get("authorization"))
+        header = header or context.connection.headers.get("authorization")
+        if header is not None:
+            try:
+                context.principal = verify(self._parts.settings.signing_key, bearer_token(str(header)))
+            except TokenRefused:
+                refuse_connection()
+        no_words: UnsetType = UNSET
+        return no_words
+
+    async def process_result(self, request: Request, result: ExecutionResult) -> GraphQLHTTPResponse:
+        """The answer's body; what failed before any resolver ran has no `data` at all."""
+        answer = await super().process_result(request, result)
+        errors = result.errors or []
+        if errors and result.data is None and not any(error.path for error in errors):
+            answer.pop("data")
+        request.state.errors, request.state.data = errors, result.data
+        return answer
+
+    def create_response(
+        self, response_data: GraphQLHTTPResponse | list[GraphQLHTTPResponse], sub_response: Response
+    ) -> Response:
+        """The answer in the media type asked for; see `run` for its status."""
+        return Response(self.encode_json(response_data), headers=dict(sub_response.headers))
+
+    async def run(self, request: Any, context: Any = UNSET, root_value: Any = UNSET) -> Any:
+        """As strawberry runs it, in the media type the client prefers and with the status it expects."""
+        response = await super().run(request, context, root_value)
+        if isinstance(request, Request) and "content-type" not in response.headers:
+            media_type = negotiated(request)
+            response.headers["content-type"] = f"{media_type}; charset=utf-8"
+            response.status_code = _status(request, media_type)
+        return response
+
+
+def _status(request: Request, media_type: str) -> int:
+    errors: list[GraphQLError] = request.state.errors
+    data: dict[str, object] | None = request.state.data
+    if not errors:
+        return 200
+    known = status_of(errors, data)
+    if known is not None:
+        return known
+    unanswered = data is None and not any(error.path for error in errors)
+    return 400 if unanswered and media_type == GRAPHQL_RESPONSE else 200
+
+
+def _error(request: HTTPConnection, status: int, code: str, message: str) -> Response:
+    content: Mapping[str, object] = {"errors": [{"message": message, "extensions": {"code": code}}]}
+    response = JSONResponse(content, status)
+    response.headers["content-type"] = f"{negotiated(request)}; charset=utf-8"
+    return response
+
+
+def _bounded(receive: Receive) -> Receive:
+    """Reads no more of a body than is allowed."""
+    length = 0
+
+    async def bounded() -> Message:
+        nonlocal length
+        message = await receive()
+        length += len(message.get("body", b""))
+        if length > LARGEST_BODY:
+            raise TooLarge
+        return message
+
+    return bounded

@@ -1,0 +1,15 @@
+"""Global ids, as Relay has them: a type's name and the raw id."""
+
+from uuid import UUID
+
+from strawberry import relay
+
+
+def raw_id(global_id: relay.GlobalID, type_name: str) -> UUID | None:
+    """The raw id, None for another type's id: such an object does not exist under this name."""
+    if global_id.type_name != type_name:
+        return None
+    try:
+        return UUID(global_id.node_id)
+    except ValueError:
+        return None

@@ -1,0 +1,169 @@
+"""A series both ways: as nodes, one for each bucket, and as columns; with its total."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, TypeVar
+
+import strawberry
+
+from gateway.context import operation
+from gateway.permission import inside
+from gateway.scalars import WattHours
+from gateway.windows import Window
+from projections.expected_readings import Slots
+from projections.read_energy import STOCKS, Sums
+from write_side.rules.timeslots import Resolution, slot_start
+
+N = TypeVar("N", bound="Bucket")
+C = TypeVar("C", bound="Columns")
+
+strawberry.enum(
+    Resolution,
+    description="The width of a bucket; hours, days and months are those of Europe/Paris.",
+)
+_NAMES = {"charge_wh": "battery_charge_wh", "discharge_wh": "battery_discharge_wh"}
+_HUNDREDTH = Decimal("0.01")
+
+
+@dataclass(frozen=True)
+class Series:
+    """The sums of a window's buckets, and how many household-slots (for a device: slots) to expect there."""
+
+    window: Window
+    sums: Sums
+    expected: Slots
+
+    def nodes(self, node: type[N]) -> list[N]:
+        """A node of this type for each bucket."""
+        operation().spend_nodes(len(self.sums.counted))
+        return [self._node(node, bucket) for bucket in range(len(self.sums.counted))]
+
+    def total(self, node: type[N]) -> N:
+        """One node for the whole window; of what is stored, the end counts."""
+        columns = self.sums.columns
+        values = {name: _last(columns[name]) if name in STOCKS else self.sums.total(name) for name in columns}
+        counted, expected = sum(self.sums.counted), int(self.expected.sum())
+        closed = self.window.is_closed(len(self.expected) - 1)
+        return _made(node, self.window.start, self.window.end, values, counted, expected, closed)
+
+    def columns(self, columns: type[C]) -> C:
+        """The same values, one list for each."""
+        values: dict[str, Any] = {_NAMES.get(name, name): found for name, found in self.sums.columns.items()}
+        covered = [
+            percent(part, whole)
+            for part, whole in zip(self.sums.counted, self.expected.tolist(), strict=True)
+        ]
+        return columns(
+            start=self.window.start,
+            resolution=self.window.resolution,
+            starts=self.window.starts,
+            coverage_percent=covered,
+            **values,
+        )
+
+    def _node(self, node: type[N], bucket: int) -> N:
+        values = {name: found[bucket] for name, found in self.sums.columns.items()}
+        start, end = (slot_start(edge) for edge in self.window.edges[bucket : bucket + 2])
+        closed = self.window.is_closed(bucket)
+        counted, expected = self.sums.counted[bucket], int(self.expected[bucket])
+        return _made(node, start, end, values, counted, expected, closed)
+
+
+def percent(part: int, whole: int) -> Decimal:
+    """A part of a whole in percent, to a hundredth, at most 100; 0 of nothing."""
+    if whole <= 0:
+        return Decimal(0)
+    return min(Decimal(100), (Decimal(100 * part) / Decimal(whole)).quantize(_HUNDREDTH))
+
+
+def _made(
+    node: type[N],
+    start: datetime,
+    end: datetime,
+    values: Mapping[str, int | None],
+    counted: int,
+    expected: int,
+    closed: bool,
+) -> N:
+    named: dict[str, Any] = {_NAMES.get(name, name): value for name, value in values.items()}
+    return node(start=start, end=end, coverage_percent=percent(counted, expected), closed=closed, **named)
+
+
+def _last(column: Sequence[int | None]) -> int | None:
+    return next((value for value in reversed(column) if value is not None), None)
+
+
+def wh(what: str) -> Any:
+    """A field for an energy that may be unknown."""
+    return strawberry.field(description=f"{what}, Wh; null where nothing is known.")
+
+
+def wh_column(what: str) -> Any:
+    """A field for a column of energies."""
+    return strawberry.field(description=f"{what}, Wh by bucket; null where nothing is known.")
+
+
+@inside
+@strawberry.type
+class Bucket:
+    start: datetime = strawberry.field(description="When it begins.")
+    end: datetime = strawberry.field(description="When it ends.")
+    coverage_percent: Decimal = strawberry.field(
+        description="Slots with every term among those expected, percent."
+    )
+    closed: bool = strawberry.field(
+        description="Whether all its slots have closed; late readings may still change it."
+    )
+
+
+@inside
+@strawberry.type
+class Balance(Bucket):
+    consumption_wh: WattHours | None = wh("Consumption")
+    production_wh: WattHours | None = wh("Production by panels and generators")
+    grid_import_wh: WattHours | None = wh("Taken from the grid at the meter")
+    grid_export_wh: WattHours | None = wh("Given to the grid at the meter")
+    battery_charge_wh: WattHours | None = wh("Into batteries, at their terminals")
+    battery_discharge_wh: WattHours | None = wh("Out of batteries, at their terminals")
+
+
+@inside
+@strawberry.type
+class Columns:
+    start: datetime = strawberry.field(description="When the first bucket begins.")
+    resolution: Resolution = strawberry.field(description="The width of the buckets.")
+    starts: list[datetime] = strawberry.field(description="When each bucket begins.")
+    coverage_percent: list[Decimal] = strawberry.field(
+        description="Slots with every term among those expected, percent by bucket."
+    )
+
+
+@inside
+@strawberry.type(description="Energy in and out, one list for each value.")
+class BalanceColumns(Columns):
+    consumption_wh: list[WattHours | None] = wh_column("Consumption")
+    production_wh: list[WattHours | None] = wh_column("Production by panels and generators")
+    grid_import_wh: list[WattHours | None] = wh_column("Taken from the grid at the meter")
+    grid_export_wh: list[WattHours | None] = wh_column("Given to the grid at the meter")
+    battery_charge_wh: list[WattHours | None] = wh_column("Into batteries, at their terminals")
+    battery_discharge_wh: list[WattHours | None] = wh_column("Out of batteries, at their terminals")
+
+
+@inside
+@strawberry.type
+class Spanned:
+    series: strawberry.Private[Series]
+
+    @strawberry.field(description="When the first bucket begins.")
+    def start(self) -> datetime:
+        return self.series.window.start
+
+    @strawberry.field(description="When the last bucket ends.")
+    def end(self) -> datetime:
+        return self.series.window.end
+
+    @strawberry.field(description="The width of the buckets.")
+    def resolution(self) -> Resolution:
+        return self.series.window.resolution

@@ -1,0 +1,37 @@
+"""The gateway as a process: serves the one door on loopback until it is told to stop."""
+
+import logging
+
+import uvicorn
+from starlette.applications import Starlette
+
+from gateway.application import application, parts_of
+from gateway.graphql_http import LARGEST_BODY
+from write_side.settings import Settings
+
+HOST = "127.0.0.1"
+_GRACE_SECONDS = 3
+
+
+def configuration(app: Starlette, settings: Settings) -> uvicorn.Config:
+    """How the application is served."""
+    return uvicorn.Config(
+        app,
+        host=HOST,
+        port=settings.port,
+        loop="uvloop",
+        http="httptools",
+        ws_max_size=LARGEST_BODY,
+        ws_max_queue=32,
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )
+
+
+def run(settings: Settings, index: int) -> None:
+    """Serves until SIGTERM or SIGINT; requests under way have three seconds to end."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger(__name__).info("gateway %d on %s:%d", index, HOST, settings.port)
+    uvicorn.Server(configuration(application(parts_of(settings)), settings)).run()

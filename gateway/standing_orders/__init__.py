@@ -1,0 +1,1 @@
+"""What the grid does by itself: reads views, sends commands; knows no GraphQL."""

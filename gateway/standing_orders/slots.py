@@ -1,0 +1,95 @@
+"""Closing slots: a mark into every partition, the closing when all are committed, then what follows of it."""
+
+import asyncio
+import json
+import time
+from datetime import UTC, datetime, timedelta
+
+from gateway.standing_orders import autarky
+from gateway.standing_orders.corrections import correct
+from gateway.standing_orders.desk import Desk
+from write_side.commands import CloseSlots, FoundGrid
+from write_side.rules.timeslots import day_slots, local_day, slot_of, slot_start
+from write_side.settings import PARTITIONS, Settings
+
+__all__ = ["close", "correct", "first_open", "found_grid", "judge_closed", "mark", "run_wall"]
+
+GRACE = timedelta(seconds=60)
+LONGEST_MARK_S = 10.0
+POLL_S = 0.01
+
+
+async def found_grid(desk: Desk, settings: Settings) -> None:
+    """Founds the grid where it is new: its first slot is the clock's start, or the one that runs."""
+    if desk.rows("select 1 from clock"):
+        return
+    start = settings.clock_start if settings.simulated else datetime.now(UTC)
+    founding = FoundGrid(first_slot_start=slot_start(slot_of(start)), simulated=settings.simulated)
+    receipt = await desk.try_send(founding, key="found", cause=None, correlation="found")
+    if receipt is not None:
+        await desk.reached("slots", receipt)
+
+
+def first_open(desk: Desk) -> int:
+    """The first slot that has not closed."""
+    last = desk.value("select max(slot) from closed_slot")
+    return int(last) + 1 if last is not None else int(desk.value("select first_slot from clock"))
+
+
+async def mark(desk: Desk, slot: int, patience_s: float) -> tuple[int, ...]:
+    """Puts a mark behind the readings of `slot` into every partition and waits until they are committed.
+
+    Answers the partitions whose mark did not come in time.
+    """
+    stream = desk.messages.jetstream(timeout=2)
+    body = json.dumps({"slot": slot}).encode()
+    for partition in range(PARTITIONS):
+        await stream.publish(f"meter.{partition}.mark", body)
+    deadline = time.monotonic() + patience_s
+    while True:
+        done = {row[0] for row in desk.rows("select partition from mark where slot >= %s", (slot,))}
+        missing = tuple(sorted(set(range(PARTITIONS)) - done))
+        if not missing or time.monotonic() > deadline:
+            return missing
+        await asyncio.sleep(POLL_S)
+
+
+async def close(
+    desk: Desk, first: int, end: int, missing: tuple[int, ...], silent: tuple[str, ...] = ()
+) -> None:
+    """Closes the slots [first, end) in order, a local day at a time, and lets follow what follows."""
+    while first < end:
+        upto = min(day_slots(local_day(first)).stop, end)
+        command = CloseSlots(
+            first_slot_start=slot_start(first),
+            end=slot_start(upto),
+            missing_partitions=missing,
+            silent_sources=silent,
+        )
+        name = f"close/{slot_start(first):%Y-%m-%dT%H:%MZ}"
+        receipt = await desk.send(command, key=name, correlation=name)
+        await desk.reached("slots", receipt.position)
+        await judge_closed(desk)
+        first = upto
+
+
+async def judge_closed(desk: Desk) -> None:
+    """Judges autarky for every closed slot that has not been judged yet, in order."""
+    for slot, position in desk.rows(
+        "select slot, position from closed_slot where slot > %s order by slot",
+        (desk.progress(autarky.ORDER) or 0,),
+    ):
+        await autarky.judge_slot(desk, slot, position)
+
+
+async def run_wall(desk: Desk) -> None:
+    """Closes each slot of the wall clock when its grace has passed."""
+    await judge_closed(desk)
+    while True:
+        end = slot_of(datetime.now(UTC) - GRACE)
+        first = first_open(desk)
+        if first < end:
+            missing = await mark(desk, end - 1, GRACE.total_seconds())
+            await close(desk, first, end, missing)
+        await correct(desk)
+        await asyncio.sleep(0.25)

@@ -1,0 +1,128 @@
+"""The process that keeps the views built from facts up to date.
+
+NATS brings facts at once; whatever does not follow a view's position, and every second of silence,
+sends the view to the log. One worker holds each view; a second one stands by for the lock.
+"""
+
+import asyncio
+import json
+import logging
+import zlib
+from typing import Any
+
+import nats
+import psycopg
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from projections.schemas import connect
+from projections.views import VIEWS, View, advance, create_tables, note_error, position_of
+from write_side.events import Recorded
+from write_side.fact_batches import SUBJECT, Batch, unpack
+from write_side.log import create_log, read_facts
+from write_side.relay import connect_nats
+from write_side.settings import Settings
+from write_side.stored_form import decode
+
+log = logging.getLogger(__name__)
+
+LONGEST_SILENCE_S = 1.0
+READ_AT_ONCE = 1000
+LONGEST_QUEUE = 100
+BACKOFF_S = 0.3
+_VIEW_LOCK = 0x5371_3000
+
+
+def run(settings: Settings, index: int) -> None:
+    """Keeps the views until the process ends; a lost server is tried again."""
+    log.info("fact worker %d", index)
+    asyncio.run(FactWorker(settings).run())
+
+
+class FactWorker:
+    """Holds the views whose lock it got, on one connection that it commits with."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._batches: asyncio.Queue[Batch] = asyncio.Queue(LONGEST_QUEUE)
+        self._positions: dict[str, int] = {}
+        self._messages: Client | None = None
+
+    async def run(self) -> None:
+        """Works for ever; a lost database means to begin again with nothing held."""
+        hurry = asyncio.create_task(self._listen())
+        while True:
+            try:
+                await asyncio.to_thread(create_log, self._settings.database_url)
+                with connect(self._settings.database_url) as connection:
+                    for view in VIEWS.values():
+                        create_tables(connection, view, view.name)
+                    await self._work(connection)
+            except psycopg.Error as error:
+                log.warning("fact worker starts over: %s", error)
+                self._positions.clear()
+                await asyncio.sleep(BACKOFF_S)
+            if hurry.done():
+                hurry.result()
+
+    async def _listen(self) -> None:
+        """Takes facts from NATS for as long as the process lives; without NATS the log is enough."""
+        while self._messages is None:
+            try:
+                messages = await connect_nats(self._settings)
+                await messages.subscribe(SUBJECT, cb=self._receive)
+                self._messages = messages
+            except (OSError, nats.errors.Error) as error:
+                log.warning("no NATS yet: %s", error)
+                await asyncio.sleep(BACKOFF_S)
+
+    async def _receive(self, message: Msg) -> None:
+        if not self._batches.full():  # what is dropped here is read from the log
+            self._batches.put_nowait(unpack(message.data))
+
+    async def _work(self, connection: psycopg.Connection[Any]) -> None:
+        while True:
+            self._take_locks(connection)
+            try:
+                batch = await asyncio.wait_for(self._batches.get(), LONGEST_SILENCE_S)
+            except TimeoutError:
+                batch = None
+            facts = [decode(*row) for row in batch.rows] if batch else []
+            for name in list(self._positions):
+                await self._bring_up(connection, VIEWS[name], batch, facts)
+
+    def _take_locks(self, connection: psycopg.Connection[Any]) -> None:
+        for name, view in VIEWS.items():
+            if name in self._positions:
+                continue
+            key = _VIEW_LOCK + zlib.crc32(name.encode()) % 0x1000
+            row = connection.execute("select pg_try_advisory_lock(%s)", (key,)).fetchone()
+            if row == (True,):
+                self._positions[name] = position_of(connection, view)
+
+    async def _bring_up(
+        self, connection: psycopg.Connection[Any], view: View, batch: Batch | None, facts: list[Recorded]
+    ) -> None:
+        before = self._positions[view.name]
+        try:
+            if batch is not None and batch.previous == before:
+                self._positions[view.name] = advance(connection, view, facts)
+            elif batch is None or batch.rows[-1][0] > before:
+                self._read_up(connection, view)
+        except (psycopg.OperationalError, psycopg.InterfaceError):
+            raise
+        except Exception as error:
+            log.exception("%s stops behind position %d", view.name, self._positions[view.name])
+            note_error(connection, view, error)
+        if self._positions[view.name] != before:
+            await self._announce(view)
+
+    def _read_up(self, connection: psycopg.Connection[Any], view: View) -> None:
+        while facts := read_facts(connection, self._positions[view.name], READ_AT_ONCE):
+            self._positions[view.name] = advance(connection, view, facts)
+
+    async def _announce(self, view: View) -> None:
+        if self._messages is None or not self._messages.is_connected:
+            return
+        told = {"view": view.name, "position": self._positions[view.name]}
+        await self._messages.publish(f"views.{view.name}", json.dumps(told).encode())

@@ -1,0 +1,111 @@
+"""The metering worker: readings from the intake stream and facts from the log into the read model.
+
+It owns some partitions, commits on one connection, and begins again from what is committed after any fault
+of PostgreSQL or NATS. Without NATS facts go on; without PostgreSQL readings wait in the stream.
+"""
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+import psycopg
+
+from projections.binary_copy import Connection
+from projections.intake import Intake
+from projections.intake_stream import StreamState
+from projections.metering_batch import Partitions, advance, load_partitions
+from projections.metering_tables import NAME, create_intake, create_tables
+from projections.partition_ownership import Ownership
+from projections.schemas import connect
+from write_side.log import create_log
+from write_side.settings import PARTITIONS, Settings
+
+log = logging.getLogger(__name__)
+
+BALANCE_EVERY_S = 0.5
+PURGE_EVERY_S = 30.0
+_BACKOFF_S = 0.3
+_SESSION = (
+    "set statement_timeout = '120s'",
+    "set lock_timeout = '60s'",
+    "set idle_in_transaction_session_timeout = '60s'",
+    "set client_connection_check_interval = '500ms'",  # a killed worker's statement gives its locks up
+)
+
+
+def run(settings: Settings, index: int) -> None:
+    """Keeps its share of the partitions up to date until the process ends."""
+    log.info("metering worker %d", index)
+    asyncio.run(MeteringWorker(settings, index).run())
+
+
+class MeteringWorker:
+    """One process: a connection, the partitions it owns, and a reader of the stream."""
+
+    def __init__(self, settings: Settings, index: int) -> None:
+        self._settings = settings
+        self._index = index
+        self._intake = Intake(settings)
+
+    async def run(self) -> None:
+        """Works for ever. UnknownFact, or a fact that cannot be applied, ends the process."""
+        intake = asyncio.create_task(self._intake.run())
+        while True:
+            try:
+                with _session(self._settings) as connection:
+                    await self._work(connection, Ownership(connection, self._index))
+            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+                log.warning("metering worker %d starts over: %s", self._index, error)
+                self._intake.read(Partitions())
+                await asyncio.sleep(_BACKOFF_S)
+            if intake.done():
+                intake.result()
+
+    async def _work(self, connection: Connection, ownership: Ownership) -> None:
+        state = Partitions()
+        adopted: StreamState | None = None
+        balanced = purged = float("-inf")
+        while True:
+            if time.monotonic() - balanced > BALANCE_EVERY_S:
+                balanced = time.monotonic()
+                if await asyncio.to_thread(ownership.balance):
+                    state = await asyncio.to_thread(load_partitions, connection, ownership.owned)
+                    log.info("metering worker %d owns %s", self._index, sorted(ownership.owned))
+                    self._intake.read(state)
+            stream, messages = await self._intake.gather()
+            if stream is not None and stream is not adopted:
+                adopted = stream
+                state.adopt(stream.created, stream.last_sequence)
+            if await asyncio.to_thread(advance, connection, state, messages):
+                await self._announce(state)
+            if stream is not None and 0 in state.stream and time.monotonic() - purged > PURGE_EVERY_S:
+                purged = time.monotonic()
+                await self._purge(connection, stream.created)
+
+    async def _announce(self, state: Partitions) -> None:
+        told = {"view": NAME, "position": min(state.facts.values()), "marks": state.marks}
+        await self._intake.tell(f"views.{NAME}", json.dumps(told).encode())
+
+    async def _purge(self, connection: Connection, created: datetime) -> None:
+        """What every partition has committed may leave the stream."""
+        row = connection.execute(
+            "select count(*), min(stream) from metering_position where stream_created = %s", (created,)
+        ).fetchone()
+        if row is not None and row[0] == PARTITIONS and row[1]:
+            await self._intake.purge(row[1])
+
+
+@contextmanager
+def _session(settings: Settings) -> Iterator[Connection]:
+    """A connection on which everything stands that the worker needs."""
+    create_log(settings.database_url)
+    with connect(settings.database_url) as connection:
+        for statement in _SESSION:
+            connection.execute(statement)
+        create_intake(connection)
+        create_tables(connection, NAME)
+        yield connection

@@ -1,0 +1,110 @@
+"""Reading energy as it was known at some time: readings replaced or received since then do not count."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, LiteralString
+from uuid import UUID
+
+import numpy as np
+from psycopg import AsyncConnection
+
+from projections.binary_copy import MISSING, Array, Ints
+from projections.household_balance import APPLIANCES, CONSUMPTION, TERMS, Devices, balances
+from projections.metered_homes import KIND_CODE, NEVER, Homes
+from projections.metering_tables import VALUES
+from projections.read_energy import TERMS as TERM_NAMES
+from projections.read_energy import DeviceSum, Sums, Wh
+
+Connection = AsyncConnection[Any]
+
+_HOUSEHOLD: LiteralString = """
+select household, household_id, area_id::text, latitude_deg, longitude_deg
+from meter_household where household = %s"""
+_DEVICES: LiteralString = """
+select device, device_id, kind, since_slot, coalesce(until_slot, %s), efficiency_permille, capacity_wh
+from meter_device where household = %s order by device"""
+_VALUES: LiteralString = """
+device, slot, consumption_wh, production_wh, grid_import_wh, grid_export_wh, charge_wh, discharge_wh, soc_wh,
+power_w"""
+_AMONG: LiteralString = (
+    "device = any(%(devices)s) and slot >= %(first)s and slot < %(end)s and known_at <= %(as_of)s"
+)
+_READINGS: LiteralString = (
+    "select "
+    + _VALUES
+    + " from reading where "
+    + _AMONG
+    + " union all select "
+    + _VALUES
+    + " from superseded where "
+    + _AMONG
+    + " and superseded_at > %(as_of)s"
+)
+
+
+async def energy_as_of(db: Connection, household: int, edges: Sequence[int], as_of: datetime) -> Sums:
+    """A household's balance and untracked rest as known at `as_of`, Wh; as `household_energy` answers it."""
+    homes = await _home(db, household)
+    slots = np.arange(edges[0], edges[-1])
+    owner = np.zeros(len(slots), dtype=np.int64)
+    places, devices = homes.attached(owner, slots)
+    values = (await _readings(db, homes, edges, as_of))[devices, places]
+    found = balances(homes, owner, slots, Devices(places, devices, values))
+    starts = np.asarray(edges[:-1]) - edges[0]
+    wh = np.where(found.exists[:, np.newaxis], found.values, MISSING)
+    columns = {name: _bucketed(wh[:, term], starts) for term, name in enumerate(TERM_NAMES[:TERMS])}
+    untracked = np.maximum(wh[:, CONSUMPTION] - wh[:, APPLIANCES], 0)
+    columns["untracked_wh"] = _bucketed(np.where(wh[:, CONSUMPTION] == MISSING, MISSING, untracked), starts)
+    counted = np.add.reduceat((found.complete & found.exists).astype(np.int64), starts)
+    return Sums(edges=edges, columns=columns, counted=counted.tolist())
+
+
+async def ranking_as_of(
+    db: Connection, household: int, edges: Sequence[int], as_of: datetime
+) -> list[DeviceSum]:
+    """What appliances and vehicles consumed as known at `as_of`, the most first."""
+    homes = await _home(db, household)
+    readings = await _readings(db, homes, edges, as_of)
+    starts = np.asarray(edges[:-1]) - edges[0]
+    consumption, charge = VALUES.index("consumption_wh"), VALUES.index("charge_wh")
+    sums = []
+    for device, kind in enumerate(homes.devices["kind"].tolist()):
+        found = readings[device]
+        wh = np.where(found[:, consumption] == MISSING, found[:, charge], found[:, consumption])
+        if kind in (KIND_CODE["APPLIANCE"], KIND_CODE["VEHICLE"]) and (wh != MISSING).any():
+            energy = int(wh[wh != MISSING].sum())
+            device_id = UUID(homes.device_ids[device])
+            sums.append(DeviceSum(device_id=device_id, energy_wh=energy, columns=_bucketed(wh, starts)))
+    return sorted(sums, key=lambda entry: (-entry.energy_wh, entry.device_id))
+
+
+async def _home(db: Connection, household: int) -> Homes:
+    homes = Homes()
+    row = await (await db.execute(_HOUSEHOLD, (household,))).fetchone()
+    if row is None:
+        homes.add_household(household, UUID(int=0), "", 0.0, 0.0)
+        return homes
+    homes.add_household(*row)
+    for number, device_id, *rest in await (await db.execute(_DEVICES, (NEVER, household))).fetchall():
+        homes.add_device(number, device_id, 0, *rest)
+    return homes
+
+
+async def _readings(db: Connection, homes: Homes, edges: Sequence[int], as_of: datetime) -> Ints:
+    """The readings known then: [device index, slot of the window, VALUES], MISSING where there is none."""
+    first, end = edges[0], edges[-1]
+    numbers: list[int] = homes.devices["number"].tolist()
+    readings = np.full((len(numbers), end - first, len(VALUES)), MISSING, dtype=np.int64)
+    wanted = {"devices": numbers, "first": first, "end": end, "as_of": as_of}
+    index = {number: place for place, number in enumerate(numbers)}
+    for device, slot, *values in await (await db.execute(_READINGS, wanted)).fetchall():
+        readings[index[device], slot - first] = [MISSING if value is None else value for value in values]
+    return readings
+
+
+def _bucketed(wh: Ints, starts: Array) -> Wh:
+    """The sum of each bucket, None for one without a value."""
+    known = wh != MISSING
+    sums = np.add.reduceat(np.where(known, wh, 0), starts)
+    some = np.logical_or.reduceat(known, starts)
+    return [int(value) if there else None for value, there in zip(sums, some, strict=True)]

@@ -1,0 +1,1 @@
+"""The acceptance scenarios, played by scripted clients against a running grid."""

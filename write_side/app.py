@@ -1,0 +1,150 @@
+"""The write side's one door: a command in, a receipt or a refusal out.
+
+One thread per process groups the commands that wait into one transaction: lock, keys, decide one
+after the other, append, commit. A lost connection is no answer: the group is tried again, and the
+keys tell which commands stood already.
+"""
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4, uuid5
+
+import psycopg
+
+from write_side.commands import Command
+from write_side.group import Job, Receipt, decide_group
+
+log = logging.getLogger(__name__)
+
+LARGEST_GROUP = 64
+LONGEST_QUEUE = 2000
+PATIENCE_S = 1.8  # a caller is promised an answer within two seconds
+TIMEOUTS_MS = {"lock_timeout": 1500, "idle_in_transaction_session_timeout": 1000, "statement_timeout": 1700}
+
+_IDS = UUID("0b2f6a63-6d0e-4c3a-9f4e-5b7f8f6f1a11")
+
+
+class NotReady(Exception):
+    """The database did not answer in time; whether the command stood, its key will tell."""
+
+
+@dataclass(frozen=True)
+class _Submitted:
+    job: Job
+    deadline: float
+    future: Future[Receipt]
+
+
+def derived_id(by: str, key: str, what: str) -> UUID:
+    """The id a command creates: the same for the same principal and key, so that repeats agree."""
+    return uuid5(_IDS, f"{by}\0{key}\0{what}")
+
+
+def utc_now() -> datetime:
+    """The wall's time."""
+    return datetime.now(UTC)
+
+
+class App:
+    """Sends commands to the log; safe from any thread."""
+
+    def __init__(
+        self, database_url: str, *, simulated: bool = True, now: Callable[[], datetime] = utc_now
+    ) -> None:
+        self._database_url = database_url
+        self._simulated = simulated
+        self._now = now
+        self._queue: queue.Queue[_Submitted | None] = queue.Queue(LONGEST_QUEUE)
+        self._connection: psycopg.Connection[Any] | None = None
+        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
+        self._thread.start()
+
+    def send(
+        self,
+        command: Command,
+        *,
+        by: str,
+        key: str | None = None,
+        cause: int | None = None,
+        correlation: str | None = None,
+    ) -> "Future[Receipt]":
+        """Queues a command; the future answers a Receipt or raises a Refusal or NotReady within 2 s."""
+        job = Job(command, by, key or str(uuid4()), cause, correlation or str(uuid4()))
+        submitted = _Submitted(job, time.monotonic() + PATIENCE_S, Future())
+        try:
+            self._queue.put_nowait(submitted)
+        except queue.Full:
+            submitted.future.set_exception(NotReady("too many commands are waiting"))
+        return submitted.future
+
+    def close(self) -> None:
+        """Finishes what is queued and ends the thread, within five seconds."""
+        self._queue.put(None)
+        self._thread.join(5)
+        self._drop_connection()
+
+    def _run(self) -> None:
+        while True:
+            first = self._queue.get()
+            if first is None:
+                return
+            group = [first]
+            while len(group) < LARGEST_GROUP:
+                try:
+                    following = self._queue.get_nowait()
+                except queue.Empty:
+                    break
+                if following is None:
+                    self._queue.put(None)
+                    break
+                group.append(following)
+            self._answer(group)
+
+    def _answer(self, group: list[_Submitted]) -> None:
+        while group := self._without_expired(group):
+            try:
+                outcomes = decide_group(
+                    self._connected(), [entry.job for entry in group], self._now(), simulated=self._simulated
+                )
+            except psycopg.Error as error:
+                log.warning("the group is tried again: %s", error)
+                self._drop_connection()
+                time.sleep(0.05)
+                continue
+            for entry, outcome in zip(group, outcomes, strict=True):
+                if isinstance(outcome, Receipt):
+                    entry.future.set_result(outcome)
+                else:
+                    entry.future.set_exception(outcome)
+            return
+
+    def _without_expired(self, group: list[_Submitted]) -> list[_Submitted]:
+        now = time.monotonic()
+        for entry in group:
+            if entry.deadline <= now:
+                entry.future.set_exception(NotReady("the database does not answer"))
+        return [entry for entry in group if entry.deadline > now]
+
+    def _connected(self) -> psycopg.Connection[Any]:
+        if self._connection is None or self._connection.closed:
+            self._connection = None
+            connection = psycopg.connect(
+                self._database_url,
+                autocommit=True,
+                connect_timeout=2,
+                options=" ".join(f"-c {name}={ms}ms" for name, ms in TIMEOUTS_MS.items()),
+            )
+            self._connection = connection
+        return self._connection
+
+    def _drop_connection(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None

@@ -1,0 +1,45 @@
+"""Which command is decided where."""
+
+from collections.abc import Callable
+from typing import Any
+
+from write_side import (
+    autarky,
+    clock,
+    commands,
+    communities,
+    deliveries,
+    households,
+    metering,
+    notifications,
+    registration,
+    slots,
+)
+from write_side.past import Decision, Past
+
+HANDLERS: dict[type, Callable[[Any, Past], Decision]] = {
+    commands.FoundGrid: clock.handle_found,
+    commands.AdvanceClock: clock.handle_advance,
+    commands.StepClock: clock.handle_step,
+    commands.FinishAdvance: clock.handle_finish,
+    commands.RegisterHousehold: registration.handle_register,
+    commands.RenameHousehold: households.handle_rename,
+    commands.SetConsent: households.handle_consent,
+    commands.JoinCommunity: communities.handle_join,
+    commands.LeaveCommunity: communities.handle_leave,
+    commands.AttachDevice: metering.handle_attach,
+    commands.DetachDevice: metering.handle_detach,
+    commands.SwitchDevice: deliveries.handle_switch,
+    commands.AnswerOrder: deliveries.handle_answer,
+    commands.ExpireOrder: deliveries.handle_expire,
+    commands.CloseSlots: slots.handle_close,
+    commands.CorrectSlots: slots.handle_correct,
+    commands.SetAutarkyRule: autarky.handle_rule,
+    commands.ChangeAutarky: autarky.handle_change,
+    commands.MarkRead: notifications.handle_mark_read,
+}
+
+
+def decide(command: commands.Command, past: Past) -> Decision:
+    """The facts a command leads to; raises the Refusal of the rule it would break."""
+    return HANDLERS[type(command)](command, past)

@@ -1,0 +1,131 @@
+"""The log: the library's table of facts, appended under one lock, read by position.
+
+Positions are in commit order: every writer takes the same transaction-scoped advisory lock before
+it reads what it decides on, so a reader that has seen position n never finds a smaller one later.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import psycopg
+from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
+from psycopg.conninfo import conninfo_to_dict
+
+from write_side.events import Recorded
+from write_side.stored_form import decode
+
+LOG_LOCK = 0x5371_1061  # any number that nobody else locks
+CHANNEL = "log_fact"
+
+_BESIDE_THE_LOG = """
+create table if not exists log.command_key (
+    principal text not null, key text not null, input_hash bytea not null, correlation text not null,
+    first_position bigint not null, position bigint not null, answer jsonb not null, at timestamptz not null,
+    primary key (principal, key));
+create index if not exists command_key_correlation on log.command_key (correlation);
+create table if not exists log.place (
+    household_id uuid primary key, name text, address text,
+    latitude double precision, longitude double precision, cell text,
+    community_id uuid, area_id uuid not null);
+create index if not exists place_cell on log.place (cell);
+create index if not exists place_community on log.place (community_id);
+"""
+
+
+class FactRecorder(PostgresApplicationRecorder):
+    """The library's recorder without its table lock, which would wait for autovacuum."""
+
+    def _lock_table(self, curs: Any) -> None:
+        curs.execute("select pg_advisory_xact_lock(%s)", (LOG_LOCK,))
+
+
+def create_log(database_url: str) -> None:
+    """Creates the schema `log` where it is missing; safe from several processes at once."""
+    parts = conninfo_to_dict(database_url)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("select pg_advisory_lock(%s)", (LOG_LOCK + 1,))
+        connection.execute("create schema if not exists log")
+        if connection.execute("select to_regclass('log.fact')").fetchone() == (None,):
+            _create_fact_table(parts)
+        connection.execute(_BESIDE_THE_LOG)
+
+
+def _create_fact_table(parts: dict[str, Any]) -> None:
+    datastore = PostgresDatastore(
+        dbname=str(parts["dbname"]),
+        host=str(parts["host"]),
+        port=str(parts["port"]),
+        user=str(parts["user"]),
+        password=str(parts.get("password", "")),
+        schema="log",
+        originator_id_type="text",
+        pool_size=1,
+    )
+    with datastore:
+        FactRecorder(datastore, events_table_name="fact").create_table()
+
+
+Row = tuple[str, int, str, bytes]  # stream, version, topic, state
+StoredRow = tuple[int, str, int, str, bytes]  # position before them
+
+
+def append(connection: psycopg.Connection[Any], rows: Sequence[Row]) -> list[int]:
+    """Appends (stream, version, topic, state) rows, answers their positions in the same order.
+
+    The caller holds the log's lock; a version that stands already raises UniqueViolation.
+    """
+    streams, versions, topics, states = (list(column) for column in zip(*rows, strict=True))
+    found = connection.execute(
+        """insert into log.fact (originator_id, originator_version, topic, state)
+           select * from unnest(%s::text[], %s::bigint[], %s::text[], %s::bytea[])
+           returning notification_id""",
+        (streams, versions, topics, states),
+    )
+    return sorted(row[0] for row in found)
+
+
+def read_stream(
+    connection: psycopg.Connection[Any], stream: str, *, last_only: bool = False
+) -> list[Recorded]:
+    """The facts of one stream, oldest first; with `last_only` just the newest."""
+    order = "desc limit 1" if last_only else "asc"
+    rows = connection.execute(
+        f"""select notification_id, originator_id, originator_version, topic, state from log.fact
+            where originator_id = %s order by originator_version {order}""",
+        (stream,),
+    )
+    return _recorded(rows)
+
+
+def newest_version(connection: psycopg.Connection[Any], stream: str) -> int:
+    """The version of a stream's newest fact, 0 for none."""
+    row = connection.execute(
+        "select coalesce(max(originator_version), 0) from log.fact where originator_id = %s", (stream,)
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def read_facts(connection: psycopg.Connection[Any], after: int, limit: int = 1000) -> list[Recorded]:
+    """Up to `limit` facts behind position `after`, in order."""
+    return _recorded(read_rows(connection, after, limit))
+
+
+def read_rows(connection: psycopg.Connection[Any], after: int, limit: int) -> list[StoredRow]:
+    """As read_facts, undecoded: (position, stream, version, topic, state)."""
+    return connection.execute(
+        """select notification_id, originator_id, originator_version, topic, state from log.fact
+           where notification_id > %s order by notification_id limit %s""",
+        (after, limit),
+    ).fetchall()
+
+
+def _recorded(rows: Iterable[StoredRow]) -> list[Recorded]:
+    return [decode(*row) for row in rows]
+
+
+def head(connection: psycopg.Connection[Any]) -> int:
+    """The newest position, 0 for an empty log."""
+    row = connection.execute("select coalesce(max(notification_id), 0) from log.fact").fetchone()
+    assert row is not None
+    return int(row[0])

@@ -1,0 +1,63 @@
+"""Signing up: a household gets its place in the network and a community at once."""
+
+from decimal import ROUND_HALF_EVEN, Decimal
+
+from write_side.commands import HouseholdAlreadyRegistered, InvalidInput, RegisterHousehold
+from write_side.communities import joined, place_newcomer
+from write_side.events import HouseholdRegistered
+from write_side.households import HOUSEHOLD, LONGEST_NAME, check_name, stream_of
+from write_side.past import Decision, Past
+from write_side.rules.placement import cell
+
+LARGEST_SUBSCRIBED_POWER_W = 36_000  # the largest household connection sold in France, 36 kVA
+TENTH = Decimal("0.1")
+
+
+def check_registration(command: RegisterHousehold) -> None:
+    """InvalidInput for what cannot be a household on this planet and network."""
+    check_name(command.name)
+    if len(command.address) > LONGEST_NAME * 2 or "\0" in command.address:
+        raise InvalidInput(f"address: at most {LONGEST_NAME * 2} characters")
+    if not (-90 <= command.latitude_deg <= 90 and -180 <= command.longitude_deg <= 180):
+        raise InvalidInput("latitude, longitude: degrees, -90 to 90 and -180 to 180")
+    if not 0 < command.subscribed_power_w <= LARGEST_SUBSCRIBED_POWER_W:
+        raise InvalidInput(f"subscribedPowerW: 1 to {LARGEST_SUBSCRIBED_POWER_W} W")
+
+
+def handle_register(command: RegisterHousehold, past: Past) -> Decision:
+    """Registers a household and places it in a community by where it stands, at once."""
+    check_registration(command)
+    stream = stream_of(command.household_id)
+    if past.fold(stream, HOUSEHOLD).registered:
+        raise HouseholdAlreadyRegistered("this household is registered already")
+    latitude, longitude = float(command.latitude_deg), float(command.longitude_deg)
+    placing = place_newcomer(past, command.household_id, latitude, longitude)
+    registered = HouseholdRegistered(
+        household_id=command.household_id,
+        area_id=placing.area_id,
+        subscribed_power_w=command.subscribed_power_w,
+        latitude_deg=command.latitude_deg.quantize(TENTH, ROUND_HALF_EVEN),
+        longitude_deg=command.longitude_deg.quantize(TENTH, ROUND_HALF_EVEN),
+    )
+    membership = joined(placing.community_id, command.household_id, past.at)
+    return Decision(
+        facts=[(stream, registered), *placing.founding, (stream, membership)],
+        sql=[
+            (
+                """insert into log.place (household_id, name, address, latitude, longitude, cell,
+                                          community_id, area_id)
+                   values (%s, %s, %s, %s, %s, %s, %s, %s)""",
+                (
+                    command.household_id,
+                    command.name.strip(),
+                    command.address,
+                    latitude,
+                    longitude,
+                    str(cell(latitude, longitude)),
+                    placing.community_id,
+                    placing.area_id,
+                ),
+            )
+        ],
+        answer={"communityId": str(placing.community_id), "areaId": str(placing.area_id)},
+    )

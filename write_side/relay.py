@@ -1,0 +1,88 @@
+"""The relay: tails the log and tells NATS. It hurries readers on; what it loses they find in the log."""
+
+import asyncio
+import logging
+from typing import Any
+
+import nats
+import psycopg
+from nats.aio.client import Client
+
+from write_side.fact_batches import SUBJECT, pack
+from write_side.log import CHANNEL, create_log
+from write_side.settings import Settings
+
+log = logging.getLogger(__name__)
+
+LONGEST_SILENCE_S = 1.0
+READ_AT_ONCE = 1000
+BACKOFF_S = 0.5
+
+
+def run(settings: Settings, index: int) -> None:
+    """Relays until the process ends; a lost server is tried again."""
+    log.info("relay %d", index)
+    asyncio.run(_relay_for_ever(settings))
+
+
+async def connect_nats(settings: Settings) -> Client:
+    """A connection that reconnects for ever and never keeps what it could not send."""
+    return await nats.connect(
+        settings.nats_url,
+        max_reconnect_attempts=-1,
+        reconnect_time_wait=0.2,
+        connect_timeout=2,
+        pending_size=0,
+        error_cb=_quiet,
+    )
+
+
+async def _quiet(error: Exception) -> None:
+    log.debug("nats: %s", error)
+
+
+async def _relay_for_ever(settings: Settings) -> None:
+    position: int | None = None
+    while True:
+        try:
+            create_log(settings.database_url)
+            messages = await connect_nats(settings)
+            async with await psycopg.AsyncConnection.connect(
+                settings.database_url, autocommit=True, connect_timeout=3
+            ) as connection:
+                position = await _relay(connection, messages, position)
+        except (psycopg.Error, OSError, nats.errors.Error) as error:
+            log.warning("relay starts over: %s", error)
+            await asyncio.sleep(BACKOFF_S)
+
+
+async def _relay(connection: psycopg.AsyncConnection[Any], messages: Client, position: int | None) -> int:
+    await connection.execute(f"listen {CHANNEL}")
+    if position is None:
+        position = await _head(connection)
+    while True:
+        rows = await _rows_after(connection, position)
+        for message in pack(position, rows):
+            await messages.publish(SUBJECT, message)
+        if rows:
+            position = rows[-1][0]
+            await messages.flush(timeout=1)
+        if len(rows) < READ_AT_ONCE:
+            async for _ in connection.notifies(timeout=LONGEST_SILENCE_S, stop_after=1):
+                pass
+
+
+async def _head(connection: psycopg.AsyncConnection[Any]) -> int:
+    found = await connection.execute("select coalesce(max(notification_id), 0) from log.fact")
+    row = await found.fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+async def _rows_after(connection: psycopg.AsyncConnection[Any], position: int) -> list[Any]:
+    found = await connection.execute(
+        """select notification_id, originator_id, originator_version, topic, state from log.fact
+           where notification_id > %s order by notification_id limit %s""",
+        (position, READ_AT_ONCE),
+    )
+    return await found.fetchall()
