@@ -2,7 +2,6 @@
 3 set-up or port."""
 
 import argparse
-import importlib
 import os
 import signal
 import sys
@@ -15,6 +14,7 @@ from deploy.checks import run_checks
 from deploy.grid import REPOSITORY, Grid, Place
 from deploy.serve import serve
 from deploy.setup_error import SetupError
+from projections import rebuild
 from simulator import replay
 from simulator.scenarios import play
 
@@ -56,14 +56,14 @@ def _arguments() -> argparse.ArgumentParser:
     replayed.add_argument("file", type=_path, metavar="FILE")
     replayed.add_argument("--household", metavar="ID", help="into this household instead of a new one")
     replayed.set_defaults(run=_replay)
-    rebuild = commands.add_parser("rebuild", help="a projection afresh, swapped in")
-    rebuild.add_argument("name", metavar="NAME")
-    rebuild.set_defaults(run=_rebuild)
+    rebuilt = commands.add_parser("rebuild", help="a projection afresh, swapped in")
+    rebuilt.add_argument("name", metavar="NAME")
+    rebuilt.set_defaults(run=_rebuild)
     check = commands.add_parser("check", help="every live table against a rebuilt one, row by row")
     check.set_defaults(run=_check)
     for command in (scenario, replayed):
         command.add_argument("--url", help="a running grid's address")
-    for command in (scenario, served, replayed, rebuild, check):
+    for command in (scenario, served, replayed, rebuilt, check):
         command.add_argument(
             "--home", type=_path, default=_default_home(), metavar="DIR", help="default: .grid"
         )
@@ -126,14 +126,13 @@ def _on_projections(home: Path, arguments: list[str]) -> int:
     run = running(home)
     if run is None and not (home / "postgres-password").exists():
         raise SetupError(f"there is no grid in {home}: ./run.sh serve makes one, --home names another")
-    module = importlib.import_module("projections.rebuild")
     if run is not None:
         os.environ.update(_addresses(run["databaseUrl"], run["natsUrl"]))
-        return int(module.main(arguments))
+        return rebuild.main(arguments)
     with Grid(home, parts=["device-access"]) as grid:
         grid.wait_for_servers()
         os.environ.update(_addresses(grid.database_url, grid.nats_url))
-        return int(module.main(arguments))
+        return rebuild.main(arguments)
 
 
 def _addresses(database_url: str, nats_url: str) -> dict[str, str]:

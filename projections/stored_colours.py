@@ -41,7 +41,7 @@ def carry_stock(
 ) -> Discharges:  # fmt: skip
     """Walks each household's keys in the order of slots; keys are sorted by household, then slot.
 
-    `start[key]` is the stock before its household's first key; its lines at later keys are not read.
+    `start[key]` is the stock before its household's first key.
     """
     found = no_discharges(len(household))
     capacity = battery_capacity_wh(homes, household, slot)

@@ -27,6 +27,7 @@ from simulator.slots import SLOT, format_time, parse_time, slot_number, slot_sta
 HISTORY = timedelta(days=1)
 LONGEST_CATCH_UP = timedelta(days=7)
 LIVE_SECONDS = 5.0
+QUIET_SECONDS = 10.0
 
 
 @dataclass
@@ -61,10 +62,10 @@ class Neighbourhood:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._file.touch(mode=0o600)
         residents = [Resident(**saved) for saved in json.loads(self._file.read_text() or "[]")]
-        clock = await operations.clock(client)
+        since = slot_start(slot_number((await operations.clock(client)).now - HISTORY))
         for number in range(count):
             if number == len(residents):
-                residents.append(await _move_in(client, number, clock.now - HISTORY))
+                residents.append(await _move_in(client, number, since))
                 self._file.write_text(json.dumps([asdict(resident) for resident in residents], indent=1))
             await self._open_box(residents[number], number)
 
@@ -155,12 +156,15 @@ async def _live(options: argparse.Namespace) -> None:
 
 
 async def _by_the_simulated_clock(client: GridClient, pace_seconds: float) -> None:
-    """Moves the clock a slot at a time; where somebody else moves it too, there is nothing to do."""
+    """Moves the clock a slot at a time, and leaves it alone for a while where somebody else moves it."""
+    left_at = (await operations.clock(client)).now
     while True:
         await asyncio.sleep(pace_seconds)
         try:
-            now = (await operations.clock(client)).now
-            await operations.advance_clock(client, now + SLOT)
+            while (now := (await operations.clock(client)).now) != left_at:
+                left_at = now
+                await asyncio.sleep(QUIET_SECONDS)
+            left_at = await operations.advance_clock(client, now + SLOT)
         except GridError as error:
             print(f"the clock was not moved: {error}", flush=True)
 

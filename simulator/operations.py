@@ -25,7 +25,7 @@ def _mutation(name: str, payload: str, type_: str = "") -> GraphQLRequest:
     )
 
 
-_CLOCK = gql("query { clock { now simulated firstSlotStart } }")
+_CLOCK = gql("query { clock { now simulated firstSlotStart lastClosedSlotStart } }")
 _REGISTER = _mutation("registerHousehold", "householdId token deviceToken")
 _ATTACH = _mutation("attachDevice", "device { id uuid name kind since }", "DevicePayload")
 _SWITCH = _mutation("switchDevice", "order { on status }")
@@ -38,7 +38,7 @@ _RECORD = gql(
 )
 _HOUSEHOLD = gql(
     """query($id: ID, $after: Position) { household(id: $id, after: $after) { id uuid name area
-      community { id memberCount } devices { id uuid name kind } } }"""
+      community { id memberCount } devices { id uuid name kind since } } }"""
 )
 _ENERGY = gql(
     """query($id: ID, $from: DateTime!, $to: DateTime!, $resolution: Resolution!, $after: Position) {
@@ -58,7 +58,7 @@ _AUTARKY = gql(
       autarky(from: $from, to: $to) { selfSufficiencyPercent { value coveragePercent reason } }
       autarkyState { status since } } }"""
 )
-_BATTERY = gql("query($id: ID) { household(id: $id) { battery { stockWh ownWh capacityWh } } }")
+_BATTERY = gql("query($id: ID) { household(id: $id) { battery { stockWh ownWh capacityWh accountedAt } } }")
 _LAST_ORDER = gql("query($id: ID!) { node(id: $id) { ... on Device { lastOrder { on status reason } } } }")
 _NOTIFICATIONS = gql(
     """query($id: ID) { notifications(first: 100, householdId: $id) {
@@ -86,7 +86,7 @@ class Clock:
 
     now: datetime
     simulated: bool
-    first_slot_start: datetime
+    closed_until: datetime
 
 
 @dataclass(frozen=True)
@@ -104,18 +104,20 @@ class Registered:
 
 @dataclass(frozen=True)
 class Attached:
-    """A device of a household: its id in GraphQL, and the one on the wire."""
+    """A device of a household: its id in GraphQL, the one on the wire, and from when on it is measured."""
 
     id: str
     uuid: str
     name: str
     kind: str
+    since: datetime
 
 
 async def clock(client: GridClient) -> Clock:
     """Where the grid's clock stands."""
     shown = (await client.ask(_CLOCK))["clock"]
-    return Clock(parse_time(shown["now"]), shown["simulated"], parse_time(shown["firstSlotStart"]))
+    last, first = shown["lastClosedSlotStart"], parse_time(shown["firstSlotStart"])
+    return Clock(parse_time(shown["now"]), shown["simulated"], parse_time(last) + SLOT if last else first)
 
 
 async def register_household(
@@ -150,7 +152,8 @@ async def attach_device(client: GridClient, household_id: str, kind: str, name: 
 
 
 def _attached(device: Answer) -> Attached:
-    return Attached(device["id"], device["uuid"], device["name"], device["kind"])
+    since = parse_time(device["since"])
+    return Attached(device["id"], device["uuid"], device["name"], device["kind"], since)
 
 
 async def devices(client: GridClient, household_id: str | None) -> list[Attached]:
@@ -255,7 +258,7 @@ async def autarky_status(client: GridClient, household_id: str | None, slot: dat
 
 
 async def battery(client: GridClient, household_id: str | None) -> Answer:
-    """stockWh, ownWh and capacityWh of the household's batteries together."""
+    """stockWh, ownWh and capacityWh of the household's batteries together, as they were at accountedAt."""
     shown: Answer = (await client.ask(_BATTERY, id=household_id))["household"]["battery"]
     return shown
 

@@ -13,6 +13,7 @@ from simulator import operations
 from simulator.box_links import Account, LinkDown, MqttLink
 from simulator.client import GridClient, GridError
 from simulator.measured import Measured, read_measured
+from simulator.operations import Attached
 from simulator.replay_comparison import compared_when_complete, month_lines
 from simulator.scenarios.narrative import is_terminal
 from simulator.slots import format_time, local_days, slot_number
@@ -58,7 +59,8 @@ async def _replay_new(measured: Measured, operator: GridClient, mqtt_url: str) -
     registered = await operations.register_household(
         operator, measured.name, "measured", measured.place, subscribed_power_w=12_000
     )
-    ids = await _attach(operator, registered.id, measured)
+    attached = await _attach(operator, registered.id, measured)
+    ids = {name: device.uuid for name, device in attached.items()}
     link = MqttLink(mqtt_url, Account(registered.uuid, registered.area, registered.device_token))
     await link.open(lambda _order: b"{}")
     try:
@@ -75,7 +77,8 @@ async def _replay_new(measured: Measured, operator: GridClient, mqtt_url: str) -
 async def _replay_named(measured: Measured, operator: GridClient, household_id: str) -> None:
     if await operations.household(operator, household_id) is None:
         raise GridError(f"there is no household {household_id}")
-    ids = await _attach(operator, household_id, measured)
+    attached = await _attach(operator, household_id, measured)
+    ids = {name: device.id for name, device in attached.items()}
 
     async def send(reading: dict[str, Any]) -> None:
         await operations.record_readings(operator, household_id, reading)
@@ -83,15 +86,17 @@ async def _replay_named(measured: Measured, operator: GridClient, household_id: 
     await _send_days(measured, ids, send)
 
 
-async def _attach(operator: GridClient, household_id: str, measured: Measured) -> dict[str, str]:
-    """The devices' ids on the wire, by series; what is attached already under its name is used again."""
-    there = {device.name: device.uuid for device in await operations.devices(operator, household_id)}
+async def _attach(operator: GridClient, household_id: str, measured: Measured) -> dict[str, Attached]:
+    """The devices by the series' names; what is attached already under its name is used again."""
+    there = {device.name: device for device in await operations.devices(operator, household_id)}
     for series in measured.series:
-        if series.name not in there:
-            attached = await operations.attach_device(
+        known = there.get(series.name)
+        if known is not None and known.since > measured.begin:
+            raise GridError(f"{known.name} is measured from {format_time(known.since)} on, not before")
+        if known is None:
+            there[series.name] = await operations.attach_device(
                 operator, household_id, series.kind, series.name, since=format_time(measured.begin)
             )
-            there[series.name] = attached.uuid
     return there
 
 

@@ -72,7 +72,7 @@ def _install(node: Node) -> bool:
 def _bundle(node: Node) -> None:
     """Bundles beside and swaps in, so that `dist` is whole whenever it is there."""
     made_from = _digest(BUILD_INPUTS)
-    fresh = NODE_MODULES / ".playground"
+    fresh = HERE / ".fresh"
     vite = str(NODE_MODULES / "vite" / "bin" / "vite.js")
     command = (*node.node, vite, "build", "--outDir", str(fresh), "--emptyOutDir", "--logLevel", "error")
     _run("vite build", command, BUILD_SECONDS)

@@ -36,7 +36,7 @@ class Narrative:
     def line(self, label: str, text: str, style: str = "") -> None:
         """One line of a step: what kind of line, and the line."""
         for index, part in enumerate(text.splitlines() or [""]):
-            head = Text(f"      {label if index == 0 else '':<8}", style="dim")
+            head = Text(f"      {label if index == 0 else '':<9}", style="dim")
             self._console.print(head + Text(part, style=style))
 
     @contextmanager

@@ -24,7 +24,7 @@ async def play(stage: Stage) -> None:
     with told.step(2, "It gets an id."):
         told.asks("household { id uuid name } with the token that signing up answered")
         found = await operations.household(house.people, None)
-        told.answer(str(found))
+        told.answer(f"{found['name']}: {found['uuid']}" if found else "no household")
         told.holds("the token's own household", found and found["id"], house.id)
     with told.step(3, "Its people see their consumption, by query and on the box at home."):
         await _by_query(stage, house)
@@ -52,8 +52,8 @@ async def _on_the_box(stage: Stage, house: House) -> None:
     told.line("box", "cut off from the platform; one slot passes")
     start = await stage.advance(1)
     told.answer(house.box.consumption_table(start - SLOT, start + SLOT))
-    shown = house.box.consumption(start, start + SLOT)
-    told.holds("on the box", shown, {start: {"base load": BASE_LOAD_WH, "fridge": FRIDGE_WH}})
+    shown = house.box.consumption(start, start + SLOT).get(start)
+    told.holds("Wh on the box", shown, {"base load": BASE_LOAD_WH, "fridge": FRIDGE_WH})
     seen = await operations.slot_energy(house.people, house.id, start)
     told.holds(
         f"the platform knows nothing of {format_time(start)} yet, not 0 Wh", seen["consumptionWh"], None

@@ -11,7 +11,7 @@ from simulator.home import Entry
 from simulator.operations import Attached
 from simulator.scenarios.narrative import Narrative
 from simulator.scenarios.stage import House, Stage
-from simulator.slots import SLOT, format_time
+from simulator.slots import SLOT, format_time, parse_time
 from simulator.weather import Weather
 
 TITLE = "Scenario 3. A house produces: autarky, battery, notification"
@@ -65,16 +65,15 @@ async def play(stage: Stage) -> None:
     """Plays the eleven steps; StepFailed where one does not hold."""
     told = stage.narrative
     told.title(TITLE)
-    house = await _step_1(stage)
-    watch = await _watch(stage, house)
-    battery = await _step_2(stage, house)
+    house, watch = await _step_1(stage)
+    await _step_2(stage, house)
     start = await _step_3(stage, house)
     await _step_4(stage, house, start)
     await _step_5(stage, house, watch)
     generator = await _step_6(stage, house)
     await _step_7(stage, house)
     await _step_8(stage, house, watch)
-    await _step_9(stage, house, battery)
+    await _step_9(stage, house)
     await _step_10(stage, house, generator, watch)
     await _step_11(stage, house, watch)
 
@@ -82,11 +81,10 @@ async def play(stage: Stage) -> None:
 async def _watch(stage: Stage, house: House) -> Watch:
     changes = house.people.subscribe(operations.AUTARKY_CHANGES, householdId=house.id)
     notifications = house.people.subscribe(operations.NOTIFICATIONS)
-    stage.narrative.asks("subscription autarkyChanged, subscription notifications")
     return Watch(await stage.subscribe(changes), await stage.subscribe(notifications))
 
 
-async def _step_1(stage: Stage) -> House:
+async def _step_1(stage: Stage) -> tuple[House, Watch]:
     told = stage.narrative
     with told.step(1, "A house with devices signs up, to become a producer."):
         told.asks(
@@ -101,24 +99,24 @@ async def _step_1(stage: Stage) -> House:
         told.answer(f"household {house.registered.uuid}, the clock shows {format_time(start + SLOT)}")
         await stage.check_slot(house, start, **NET_CONSUMPTION)
         told.holds("Wh in figures", house.home.entry(start).consumption_wh, LOAD_WH)
+        watch = await _watch(stage, house)
+        told.line("opens", "subscription autarkyChanged, subscription notifications")
         await stage.tell_facts()
-    return house
+    return house, watch
 
 
-async def _step_2(stage: Stage, house: House) -> Battery:
+async def _step_2(stage: Stage, house: House) -> None:
     told = stage.narrative
     with told.step(2, "It gets panels and a battery."):
         told.asks("attachDevice(SOLAR, ratedPowerW: 600), attachDevice(BATTERY, capacityWh: 1000)")
         await stage.attach(
             house, panels("panels", 600, Weather(46.0, 3.0, seed=3)), tiltDeg=30, azimuthDeg=180
         )
-        battery = Battery("battery", capacity_wh=1000, rated_power_w=1600, efficiency_permille=900)
-        await stage.attach(house, battery)
+        await stage.attach(house, Battery("battery", 1000, rated_power_w=1600, efficiency_permille=900))
         kinds = {each.name: each.kind for each in await operations.devices(house.people, house.id)}
         told.answer(", ".join(f"{name} {kind}" for name, kind in kinds.items()))
         told.holds("panels and battery", (kinds.get("panels"), kinds.get("battery")), ("SOLAR", "BATTERY"))
         await stage.tell_facts()
-    return battery
 
 
 async def _step_3(stage: Stage, house: House) -> datetime:
@@ -208,13 +206,15 @@ async def _step_8(stage: Stage, house: House, watch: Watch) -> None:
         await stage.tell_facts()
 
 
-async def _step_9(stage: Stage, house: House, battery: Battery) -> None:
+async def _step_9(stage: Stage, house: House) -> None:
     told = stage.narrative
     with told.step(9, "The battery has stored the surplus."):
         told.asks("household { battery { stockWh ownWh } }")
         shown = await operations.battery(house.people, house.id)
         told.answer(f"{shown['stockWh']} of {shown['capacityWh']} Wh, {shown['ownWh']} Wh of it own")
-        stored = battery.charged_wh * 900 // 1000
+        until = parse_time(shown["accountedAt"])
+        went_in = sum(entry.charge_wh for entry in house.home.journal if entry.start < until)
+        stored = went_in * 900 // 1000
         told.holds("stock in Wh, 90 % of what went in by the home's log", shown["stockWh"], stored)
         told.holds("own energy in Wh", shown["ownWh"], stored)
         told.holds_that("surplus", stored > 0, "above 0 Wh", f"{stored} Wh")

@@ -13,7 +13,7 @@ from typing import Any, Literal, Self
 from simulator import operations
 from simulator.box import Box
 from simulator.box_links import Account, Link, MqttLink, NatsLink
-from simulator.client import GridClient, Refused, Subscription
+from simulator.client import GridClient, GridError, Refused, Subscription
 from simulator.clock_source import ClockSource
 from simulator.devices import Battery, Device, Machine
 from simulator.home import Entry, Home
@@ -76,6 +76,8 @@ class Stage:
         enter = self._stack.enter_async_context
         self._folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="smartrix-boxes-")))
         self.operator = await enter(GridClient(self._addresses.url, self._tokens["operator"]))
+        if not (await operations.clock(self.operator)).simulated:
+            raise GridError("scenarios move the clock, and this grid runs on the wall's")
         aggregator = self._tokens.get("aggregator", self._tokens["operator"])
         self.aggregator = await enter(GridClient(self._addresses.url, aggregator))
         source = ClockSource(self._addresses.nats_url, self._tokens["operator"], self._name, self._produce)
@@ -136,24 +138,26 @@ class Stage:
         return await self._stack.enter_async_context(subscription)
 
     async def advance(self, slots: int = 1) -> datetime:
-        """Moves the clock by slots, one at a time; answers the beginning of the last one closed."""
+        """Moves the clock by slots, one at a time; answers the beginning of the last one."""
         for _ in range(slots):
-            now = (await operations.clock(self.operator)).now
-            await self._advance_to(now + SLOT, "SLOT")
-        return (await operations.clock(self.operator)).now - SLOT
+            last = (await operations.clock(self.operator)).now
+            await self._advance_to(last + SLOT, "SLOT")
+        return last
 
-    async def advance_to_daylight(self) -> datetime:
+    async def advance_to_daylight(self) -> None:
         """Moves the clock, an hour at a time, to 10:00 UTC, unless the morning is there already."""
         now = (await operations.clock(self.operator)).now
         morning = now.replace(hour=10, minute=0)
         if now.hour not in (9, 10):
             await self._advance_to(morning if now < morning else morning + timedelta(days=1), "HOUR")
-        return (await operations.clock(self.operator)).now
 
     async def _advance_to(self, to: datetime, stride: str) -> None:
         """Somebody else may be moving the clock: then this waits its turn."""
         deadline = asyncio.get_running_loop().time() + ADVANCE_SECONDS
-        while (await operations.clock(self.operator)).now < to:
+        while (clock := await operations.clock(self.operator)).closed_until < to:
+            if clock.now >= to:
+                await asyncio.sleep(0.02)
+                continue
             try:
                 await operations.advance_clock(self.operator, to, stride)
             except Refused as refusal:
@@ -187,7 +191,7 @@ class Stage:
         for name, logged in fields.items():
             expected = getattr(entry, logged)
             self.narrative.holds(
-                f"{name} of the slot {format_time(start)}, query = home's log", seen[name], expected
+                f"{name} of {format_time(start)}, by query = by the home's log", seen[name], expected
             )
         return entry
 

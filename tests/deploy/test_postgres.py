@@ -33,9 +33,11 @@ def test_a_busy_backend_of_a_killed_server_does_not_delay_the_next(running: Grid
 
     def compute() -> None:
         options = "-c max_parallel_workers_per_gather=0"
-        with psycopg.connect(running.database_url, options=options) as db:
-            with pytest.raises(psycopg.OperationalError):
-                db.execute(endless)
+        with (
+            psycopg.connect(running.database_url, options=options) as db,
+            pytest.raises(psycopg.OperationalError),
+        ):
+            db.execute(endless)
 
     busy = threading.Thread(target=compute)
     busy.start()

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,9 @@ from gateway.context import Parts
 from gateway.server import configuration
 from projections import metering_tables
 from projections.schemas import connect
-from write_side.app import App
-from write_side.commands import FoundGrid
+from write_side.app import App, NotReady
+from write_side.commands import AdvanceClock, CloseSlots, FinishAdvance, FoundGrid, StepClock
+from write_side.events import Stride
 from write_side.settings import PARTITIONS, Settings
 
 SIGNING_KEY = b"a key of the tests, long enough for HS256"
@@ -77,7 +78,7 @@ class Door:
 
 @dataclass(frozen=True)
 class Neighbourhood(Door):
-    """A gateway on real servers; `grid` can kill them, `database` fills the views that no worker fills here."""
+    """A gateway on real servers; `grid` can kill them, `database` fills views that no worker fills here."""
 
     grid: Grid
     database: psycopg.Connection[Any]
@@ -86,7 +87,7 @@ class Neighbourhood(Door):
     def number(self, table: str, raw_id: str) -> int:
         """The number that meter tables know a household or device by."""
         statement = f"select number from {table} where {table}_id = %s"
-        row = self.database.execute(statement, (raw_id,)).fetchone()  # type: ignore[arg-type]
+        row = self.database.execute(statement, (raw_id,)).fetchone()
         assert row is not None
         return int(row[0])
 
@@ -95,7 +96,7 @@ class Neighbourhood(Door):
         for row in rows:
             places = ", ".join(["%s"] * len(row))
             statement = f"insert into {table} ({', '.join(row)}) values ({places})"
-            self.database.execute(statement, list(row.values()))  # type: ignore[arg-type]
+            self.database.execute(statement, list(row.values()))
 
 
 def settings_of(home: Path, database_url: str, nats_url: str, signing_key: bytes = SIGNING_KEY) -> Settings:
@@ -117,14 +118,16 @@ def settings_of(home: Path, database_url: str, nats_url: str, signing_key: bytes
 def served(parts: Parts) -> Iterator[str]:
     """Serves in a thread, on a real port."""
     server = uvicorn.Server(configuration(application(parts), parts.settings))
-    thread = threading.Thread(target=server.run, name="gateway")
+    thread = threading.Thread(target=server.run, name="gateway", daemon=True)
     thread.start()
     while not server.started:
         assert thread.is_alive()
         time.sleep(0.01)
-    yield f"http://127.0.0.1:{parts.settings.port}"
-    server.should_exit = True
-    thread.join(10)
+    try:
+        yield f"http://127.0.0.1:{parts.settings.port}"
+    finally:
+        server.should_exit = True
+        thread.join(10)
     assert not thread.is_alive()
 
 
@@ -140,7 +143,9 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
 
 @pytest.fixture(scope="session")
 def neighbourhood() -> Iterator[Neighbourhood]:
-    """Real PostgreSQL, NATS, relay and fact views with a gateway; no metering worker, no standing orders."""
+    """Real PostgreSQL, NATS, relay and fact views with a gateway; no metering worker, no standing orders.
+
+    The clock stands at 01:00 and the four slots before have closed."""
     with Grid(parts=["device-access", "relay", "views"]) as grid:
         grid.wait_for_servers()
         parts = parts_of(settings_of(grid.home, grid.database_url, grid.nats_url, grid.signing_key))
@@ -159,20 +164,31 @@ def _prepare(database: psycopg.Connection[Any], app: App) -> None:
     for partition in range(PARTITIONS):
         # No worker runs here, so nobody is to wait for one.
         database.execute(
-            "insert into metering_position (partition, facts, stream) values (%s, %s, 0)", (partition, 2**40)
+            """insert into metering_position (partition, facts, stream) values (%s, %s, 0)
+               on conflict (partition) do update set facts = excluded.facts""",
+            (partition, 2**40),
         )
     deadline = time.monotonic() + 20
     while True:
         try:
             app.send(FoundGrid(first_slot_start=FIRST_SLOT, simulated=True), by="tests").result(5)
-            return
-        except Exception:
+            break
+        except NotReady:
             assert time.monotonic() < deadline
             time.sleep(0.1)
+    end = FIRST_SLOT + timedelta(hours=1)
+    closing = CloseSlots(first_slot_start=FIRST_SLOT, end=end, missing_partitions=(), silent_sources=())
+    for command in (
+        AdvanceClock(to=end, stride=Stride.HOUR),
+        StepClock(to=end),
+        closing,
+        FinishAdvance(at=end),
+    ):
+        app.send(command, by="tests").result(5)
 
 
 def _await_clock(around: Neighbourhood) -> None:
     deadline = time.monotonic() + 20
-    while around.ask("{ clock { now } }").status_code != 200:
+    while around.ask("{ clock { now } }").json()["data"] != {"clock": {"now": "2026-01-05T01:00:00Z"}}:
         assert time.monotonic() < deadline
         time.sleep(0.1)

@@ -5,13 +5,16 @@ import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import httpx
 import pytest
 from graphql import GraphQLSchema, OperationDefinitionNode, build_schema, parse, validate
 
+from deploy.grid import Grid
+from gateway.access import mint
 from gateway.playground.build import DIST, HERE, is_built
 from tests.gateway.browser import CHROMIUM, Page, PageError, opened
 
@@ -32,15 +35,6 @@ in_browser = [
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"),
     pytest.mark.skipif(not is_built(), reason="not built: python -m gateway.playground.build"),
 ]
-
-
-class Grid(Protocol):
-    """A running grid: its address, and a token per role."""
-
-    @property
-    def url(self) -> str: ...
-    @property
-    def tokens(self) -> dict[str, str]: ...
 
 
 def title(question: Path) -> str:
@@ -128,7 +122,9 @@ class TestInBrowser:
         assert page.run("location.href") == f"{grid.url}/"
         assert page.run("document.querySelector('#token').value") == grid.tokens["operator"]
         assert page.run("document.querySelector('#person').value") == "operator"
-        page.run(f"location.hash = 'token={grid.tokens['household']}'")
+        household = str(uuid4())
+        token = mint(grid.signing_key, "household", household, household=household)
+        page.run(f"location.hash = 'token={token}'")
         page.wait_for("document.querySelector('#person').value === 'household'", ANSWER_SECONDS)
         assert page.run("location.href") == f"{grid.url}/"
         assert page.run("localStorage.length > 0 && !JSON.stringify(localStorage).includes('eyJ')")

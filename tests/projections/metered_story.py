@@ -116,7 +116,11 @@ def _values(dice: random.Random, one: _Device, slot: int) -> dict[str, Any]:
             f"{name}IndexWh": since * 180 + dice.choice([0, 0.5, 60, -400]) + 500
             for name in _FIELDS[one.kind]
         }
-    values: dict[str, Any] = {f"{name}Wh": dice.choice([0, 50, 120, 333, 700]) for name in _FIELDS[one.kind]}
+    # Mostly what a house could measure: export and discharge are small.
+    values: dict[str, Any] = {
+        f"{name}Wh": dice.choice([0, 0, 50] if name in ("gridExport", "discharge") else [0, 120, 333, 700])
+        for name in _FIELDS[one.kind]
+    }
     if dice.random() < 0.05:
         values.popitem()
     return values or {"powerW": 7}

@@ -64,6 +64,6 @@ def test_it_lives_and_goes_on(tmp_path: Path) -> None:
             with _living(grid, tmp_path / "a neighbourhood"):
                 homes = _moved(grid, before, 3)
             assert [home["community"]["memberCount"] for home in homes["nodes"]] == [6] * 6
-            assert {home["energy"]["nodes"][0]["coveragePercent"] for home in homes["nodes"]} == {"100.00"}
+            assert {float(home["energy"]["nodes"][0]["coveragePercent"]) for home in homes["nodes"]} == {100}
             assert all(home["history"]["total"]["consumptionWh"] > 1000 for home in homes["nodes"])
             before, _ = _asked(grid)

@@ -1,12 +1,14 @@
 """Measured homes through the whole grid, compared by the replay and again with the worked figures."""
 
+import asyncio
 import re
 from pathlib import Path
 
 import pytest
 
 from deploy.grid import Grid
-from simulator import replay
+from simulator import operations, replay
+from simulator.client import GridClient
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.exists(), reason=f"the measured data are not at {DATA}")
@@ -36,6 +38,21 @@ def test_a_year_with_panels(whole: Grid, capsys: pytest.CaptureFixture[str]) -> 
     assert figures["2024-05"] == pytest.approx((48.30, 99.60), abs=0.2)
     assert figures["2024-12"] == pytest.approx((12.88, 98.32), abs=0.2)
     assert "base load 672, panels 17562" in told
+
+
+@needs_data
+@pytest.mark.slow
+def test_into_a_household_that_is_there(whole: Grid, capsys: pytest.CaptureFixture[str]) -> None:
+    async def sign_up() -> str:
+        async with GridClient(whole.url, whole.tokens["operator"]) as client:
+            registered = await operations.register_household(client, "Named", "", (50.0, 3.0), 6000)
+            return registered.id
+
+    household = asyncio.run(sign_up())
+    for _ in range(2):
+        assert _replayed(whole, DATA / "refit_house2_2014-04.csv.gz", household) == 0, capsys.readouterr().out
+    assert _replayed(whole, DATA / "refit_house2_2014-03.csv.gz", household) == 1
+    assert "is measured from 2014-04-01" in capsys.readouterr().err
 
 
 def test_a_file_it_cannot_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

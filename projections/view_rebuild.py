@@ -1,0 +1,76 @@
+"""A view of facts built afresh from the log: swapped in while queries go on, or compared row by row."""
+
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg import sql
+
+from projections.schemas import connect, drop_schema, swap, swap_lock_key
+from projections.views import View, advance_alone, create_tables, position_of
+from write_side.log import read_facts
+
+READ_AT_ONCE = 1000
+MOST_DIFFERENCES = 50
+_TABLES: LiteralString = "select tablename from pg_tables where schemaname = %s order by tablename"
+
+
+def rebuild(database_url: str, view: View) -> int:
+    """Builds the view beside the live one and swaps it in; answers its position.
+
+    The live worker goes on until the last moment; then it waits for the swap, and finds the new tables
+    at the position it left, or a later one.
+    """
+    schema = f"{view.name}_next"
+    with connect(database_url, schema) as building, connect(database_url) as swapping:
+        _fresh(building, view, schema)
+        _read_up(building, view, None)
+        drop_schema(swapping, f"{view.name}_old")
+        with swapping.transaction():
+            swapping.execute("select pg_advisory_xact_lock(%s)", (swap_lock_key(view.name),))
+            position = _read_up(building, view, None)
+            swap(swapping, view.name)
+        drop_schema(swapping, f"{view.name}_old")
+        return position
+
+
+def compare(database_url: str, view: View) -> list[str]:
+    """Every row that the live view has and a rebuilt one has not, and the other way round; [] when equal."""
+    schema = f"{view.name}_compared"
+    with connect(database_url, schema) as building, connect(database_url) as looking:
+        _fresh(building, view, schema)
+        try:
+            with looking.transaction():
+                looking.execute("select pg_advisory_xact_lock(%s)", (swap_lock_key(view.name),))
+                _read_up(building, view, position_of(looking, view))
+                return _differences(looking, view, schema)
+        finally:
+            drop_schema(building, schema)
+
+
+def _fresh(connection: psycopg.Connection[Any], view: View, schema: str) -> None:
+    drop_schema(connection, schema)
+    create_tables(connection, view, schema)
+
+
+def _read_up(connection: psycopg.Connection[Any], view: View, until: int | None) -> int:
+    position = position_of(connection, view)
+    while facts := read_facts(connection, position, READ_AT_ONCE):
+        wanted = [recorded for recorded in facts if until is None or recorded.position <= until]
+        if not wanted:
+            break
+        position = advance_alone(connection, view, wanted)
+    return position
+
+
+def _differences(connection: psycopg.Connection[Any], view: View, schema: str) -> list[str]:
+    tables = [row[0] for row in connection.execute(_TABLES, (schema,))]
+    found = []
+    for table in tables:
+        for here, there, which in ((view.name, schema, "live only"), (schema, view.name, "rebuilt only")):
+            rows = connection.execute(
+                sql.SQL("select * from {} except all select * from {} limit {}").format(
+                    sql.Identifier(here, table), sql.Identifier(there, table), sql.Literal(MOST_DIFFERENCES)
+                )
+            )
+            found += [f"{view.name}.{table}: {which}: {row}" for row in rows]
+    return found
