@@ -9,7 +9,6 @@ from gateway.application import application, parts_of
 from gateway.graphql_http import LARGEST_BODY
 from write_side.settings import Settings
 
-HOST = "127.0.0.1"
 _GRACE_SECONDS = 3
 
 
@@ -17,7 +16,7 @@ def configuration(app: Starlette, settings: Settings) -> uvicorn.Config:
     """How the application is served."""
     return uvicorn.Config(
         app,
-        host=HOST,
+        host=settings.host,
         port=settings.port,
         loop="uvloop",
         http="httptools",
@@ -33,5 +32,5 @@ def configuration(app: Starlette, settings: Settings) -> uvicorn.Config:
 def run(settings: Settings, index: int) -> None:
     """Serves until SIGTERM or SIGINT; requests under way have three seconds to end."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger(__name__).info("gateway %d on %s:%d", index, HOST, settings.port)
+    logging.getLogger(__name__).info("gateway %d on %s:%d", index, settings.host, settings.port)
     uvicorn.Server(configuration(application(parts_of(settings)), settings)).run()

@@ -21,6 +21,7 @@ class Settings:
     simulated: bool
     clock_start: datetime
     embedded: bool
+    host: str = "127.0.0.1"
 
     @classmethod
     def from_environment(cls) -> "Settings":
@@ -38,4 +39,5 @@ class Settings:
                 env.get("SMARTRIX_CLOCK_START", "2026-01-05T00:00:00Z")
             ).astimezone(UTC),
             embedded=env.get("SMARTRIX_EMBEDDED", "") == "1",
+            host=env.get("SMARTRIX_HOST", "127.0.0.1"),
         )

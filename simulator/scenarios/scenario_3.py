@@ -191,6 +191,8 @@ async def _step_7(stage: Stage, house: House) -> None:
         told.answer(f"{entry.production_wh} Wh produced, {entry.consumption_wh} Wh consumed")
         exceeds = entry.production_wh >= GENERATOR_WH > entry.consumption_wh
         told.holds_that("production", exceeds, f"at least {GENERATOR_WH} Wh", f"{entry.production_wh} Wh")
+        told.line("note", "one slot is not enough: the state changes when two in a row say so")
+        await _check_status(stage, house, start, "NOT_REACHED")
         await stage.tell_facts()
 
 
@@ -264,11 +266,18 @@ async def _step_11(stage: Stage, house: House, watch: Watch) -> None:
 async def _until_lost(stage: Stage, house: House) -> datetime:
     for _ in range(MOST_SLOTS_ON_BATTERY):
         start = await stage.advance(1)
-        last_two = (house.home.entry(start - SLOT), house.home.entry(start))
-        if all(100 * entry.self_supplied_wh < 94 * entry.consumption_wh for entry in last_two):
+        before, now = (_lacks(house.home.entry(slot)) for slot in (start - SLOT, start))
+        if before and now:
             return start
+        if now:
+            await _check_status(stage, house, start, "REACHED")
     stage.narrative.holds_that("battery", False, f"empty within {MOST_SLOTS_ON_BATTERY} slots", "not empty")
     return start
+
+
+def _lacks(entry: Entry) -> bool:
+    """Below the threshold of 99 % less 5 points."""
+    return 100 * entry.self_supplied_wh < 94 * entry.consumption_wh
 
 
 async def _resume(stage: Stage, house: House, watch: Watch) -> None:
