@@ -42,7 +42,7 @@ def read(text: str) -> Place:
 
 
 def _row(text: str) -> tuple[str, ...]:
-    decoded = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
+    decoded = base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True).decode()
     return tuple(decoded.split(chr(0)))
 
 

@@ -1,4 +1,4 @@
-"""Whole columns between numpy and PostgreSQL, by COPY in its binary format: no Python object per value.
+"""Whole columns between numpy and PostgreSQL in its binary formats: no Python object per value.
 
 Every column is an int64 array here, booleans are 0 and 1, times microseconds since 2000 (PostgreSQL's own),
 UUIDs a `V16` array. A number that is never negative carries -1 (MISSING) where the table holds null.
@@ -53,20 +53,31 @@ def stage(connection: Connection, name: str, types: Types, columns: Mapping[str,
     return table
 
 
-def copy_out(connection: Connection, query: str, types: Types, params: Sequence[Any] = ()) -> dict[str, Ints]:
-    """The rows of a query that selects the columns of `types` in their order; nulls come as MISSING."""
+def read_columns(
+    connection: Connection, query: str, types: Types, params: Sequence[Any] = ()
+) -> dict[str, Ints]:
+    """The columns named in `types` of a query's rows, in any order; nulls come as MISSING.
+
+    They come as one array each: COPY to the client would cost a call for every row.
+    """
     chosen = ", ".join(
-        f"coalesce({name}, {MISSING}) as {name}" if kind.endswith("?") else name
+        f"array_agg(coalesce({name}, {MISSING}))" if kind.endswith("?") else f"array_agg({name})"
         for name, kind in types.items()
     )
-    with (
-        connection.cursor() as cursor,
-        cursor.copy(f"copy (select {chosen} from ({query}) q) to stdout (format binary)", params) as copy,
-    ):
-        raw = b"".join(copy)
-    dtype = _row_type([kind.rstrip("?") for kind in types.values()])
-    found = np.frombuffer(raw, dtype, (len(raw) - len(_HEADER) - len(_TRAILER)) // dtype.itemsize, 19)
-    return {name: found[f"v{place}"].astype(np.int64) for place, name in enumerate(types)}
+    result = connection.execute(f"select {chosen} from ({query}) q", params, binary=True).pgresult
+    assert result is not None
+    return {
+        name: _unpacked(result.get_value(0, place), _TYPES[kind.rstrip("?")])
+        for place, (name, kind) in enumerate(types.items())
+    }
+
+
+def _unpacked(raw: bytes | None, kind: str) -> Ints:
+    """The numbers of PostgreSQL's binary array: a header of five words, then length and value of each."""
+    if raw is None:
+        return np.empty(0, dtype=np.int64)
+    numbers: Ints = np.frombuffer(raw, [("l", ">i4"), ("v", kind)], offset=20)["v"].astype(np.int64)
+    return numbers
 
 
 def packed(types: Types, columns: Mapping[str, Array]) -> bytes:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from projections.binary_copy import Array, Connection, Ints, copy_in, copy_out, stage
+from projections.binary_copy import Array, Connection, Ints, copy_in, read_columns, stage
 from projections.energy_totals import COMMUNITY_KEY, community_uuids, drop_empty
 from projections.household_balance import EXPORT, IMPORT, Balances
 from projections.metered_homes import NO_COMMUNITY, Homes
@@ -57,7 +57,7 @@ def read_shares(connection: Connection, homes: Homes, household: Ints, slot: Int
     received, given = np.zeros(len(household), dtype=np.int64), np.zeros(len(household), dtype=np.int64)
     if len(household):
         source = stage_keys(connection, homes, "wanted", household, slot, np.arange(len(household)))
-        found = copy_out(
+        found = read_columns(
             connection,
             f"select w.place, s.* from {source} w join household_share s using (household, slot)",
             {"place": "integer", "received_wh": "integer", "given_wh": "integer"},

@@ -8,6 +8,7 @@ import asyncio
 import json
 import logging
 import zlib
+from contextlib import suppress
 from typing import Any
 
 import nats
@@ -125,4 +126,5 @@ class FactWorker:
         if self._messages is None or not self._messages.is_connected:
             return
         told = {"view": view.name, "position": self._positions[view.name]}
-        await self._messages.publish(f"views.{view.name}", json.dumps(told).encode())
+        with suppress(nats.errors.Error):  # whoever waits for it looks at the table as well
+            await self._messages.publish(f"views.{view.name}", json.dumps(told).encode())

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -153,7 +153,7 @@ def take_up(connection: Connection, device_ids: Sequence[UUID]) -> Arrivals:
         message = IntakeMessage(sequence, partition, area, household, subject, received_at, raw)
         begin = len(arrivals.items)
         read(message, arrivals)
-        arrivals.items[begin:] = [replace(item, number=number) for item in arrivals.items[begin:]]
+        arrivals.items[begin:] = [item._replace(number=number) for item in arrivals.items[begin:]]
     return arrivals
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from projections.binary_copy import MISSING, Array, Connection, Ints, copy_in, copy_out, stage
+from projections.binary_copy import MISSING, Array, Connection, Ints, copy_in, read_columns, stage
 from projections.energy_totals import add_to_totals
 from projections.household_balance import ENERGY, Balances, Devices, balances, no_balances
 from projections.metered_homes import Homes
@@ -70,7 +70,7 @@ def note_newest(homes: Homes, household: Ints, slot: Ints) -> None:
 def measured_from(connection: Connection, homes: Homes, household: int, slot: int) -> Ints:
     """The slots from `slot` on in which a household has a row."""
     number = int(homes.households["number"][household])
-    found = copy_out(
+    found = read_columns(
         connection,
         "select slot from household_energy where household = %s and slot >= %s",
         {"slot": "integer"},
@@ -88,7 +88,7 @@ def read_balances(
     if not len(places):
         return found_balances
     source = stage_keys(connection, homes, "wanted", household[places], slot[places], places)
-    found = copy_out(
+    found = read_columns(
         connection,
         f"select w.place, e.* from {source} w join household_energy e using (household, slot)",
         {"place": "integer", **_ENERGY_TYPES},
@@ -132,7 +132,7 @@ def _devices(
             "slot": slot[place[asked]],
         }
         source = stage(connection, "asked", {"place": "integer", **KEY_TYPES}, columns)
-        read = copy_out(
+        read = read_columns(
             connection,
             f"select a.place, r.* from {source} a join reading r using (device, slot)",
             {"place": "integer", **value_types(VALUES)},

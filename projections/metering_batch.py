@@ -10,7 +10,7 @@ from datetime import datetime
 
 import numpy as np
 
-from projections.binary_copy import MISSING, Connection, Ints, copy_out, stage
+from projections.binary_copy import MISSING, Connection, Ints, read_columns, stage
 from projections.kept_aside import WRONG_SUBJECT, keep, route_of, take_up
 from projections.kept_readings import withdraw
 from projections.metered_homes import Homes, load
@@ -284,7 +284,7 @@ def unsettled(
             "until": after[partition],
         },
     )
-    found = copy_out(
+    found = read_columns(
         connection,
         f"""select s.place, e.slot from {source} s join household_energy e
               on e.household = s.household and e.slot between s.begin and s.until""",

@@ -11,7 +11,7 @@ from datetime import datetime
 import numpy as np
 from psycopg import sql
 
-from projections.binary_copy import MISSING, Connection, Ints, copy_out, stage
+from projections.binary_copy import MISSING, Connection, Ints, read_columns, stage
 from projections.metered_homes import Homes
 from projections.metering import note_newest, recompute
 from projections.metering_batch import Partitions, dirty_keys, unsettled
@@ -183,7 +183,7 @@ def _read_readings(connection: Connection, homes: Homes, households: Ints, slots
         {"place": "integer", **KEY_TYPES},
         {"place": device, "device": numbers, "slot": np.full(len(device), slots.start)},
     )
-    found = copy_out(
+    found = read_columns(
         connection,
         f"""select a.place, r.* from {source} a join reading r
               on r.device = a.device and r.slot >= a.slot and r.slot < %s""",
@@ -219,7 +219,7 @@ def _settle_between(
 
 def _newest(connection: Connection, homes: Homes) -> tuple[Ints, Ints]:
     numbers = homes.households["number"]
-    found = copy_out(
+    found = read_columns(
         connection,
         "select household, max(slot) as slot from household_energy group by household",
         {"household": "bigint", "slot": "integer"},
@@ -249,7 +249,7 @@ def _catch_up(connection: Connection, state: Partitions) -> None:
 
 def _changed_readings(connection: Connection, state: Partitions, changes: Changes) -> Rows:
     """What came behind the position, and all readings of devices that were attached since."""
-    found = copy_out(
+    found = read_columns(
         connection,
         """select * from reading where sequence > %s
              or device in (select device from meter_device where device_id = any(%s))""",

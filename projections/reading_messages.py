@@ -4,17 +4,19 @@ The forms are those of the public interface: one slot, `from` with `slots` and a
 either. A part that cannot be read is set aside alone; the rest of its message counts.
 """
 
+import contextlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import numpy as np
+from msgspec.structs import astuple
 
 from projections.binary_copy import MISSING, Ints
 from projections.metering_tables import INDEXES, VALUES
-from write_side.rules.running_index import rounded_wh
 from write_side.rules.timeslots import is_slot_boundary, parse_utc, slot_of
 
 LARGEST_MESSAGE_BYTES = 1_000_000
@@ -29,48 +31,82 @@ TOO_LARGE = "TOO_LARGE"
 
 _Energy = Annotated[int, msgspec.Meta(ge=-LARGEST_ENERGY_WH, le=LARGEST_ENERGY_WH)]
 _State = Annotated[int, msgspec.Meta(ge=-LARGEST_STATE, le=LARGEST_STATE)]
+_Revision = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 _Index = Annotated[float, msgspec.Meta(ge=-LARGEST_INDEX_WH, le=LARGEST_INDEX_WH)]
-_Energies = _Energy | list[_Energy | None] | None
-_States = _State | list[_State | None] | None
-_Running = _Index | list[_Index | None] | None
+# What a field carries that was not sent: no number that could be.
+_ABSENT = -(2**60)
 
 
 class Measured(msgspec.Struct, rename="camel", forbid_unknown_fields=True, omit_defaults=True):
-    """One device's values, each a number or an array with one entry a slot; None is no reading."""
+    """One device's values in one slot; null is no reading."""
 
-    consumption_wh: _Energies = None
-    production_wh: _Energies = None
-    grid_import_wh: _Energies = None
-    grid_export_wh: _Energies = None
-    charge_wh: _Energies = None
-    discharge_wh: _Energies = None
-    soc_wh: _States = None
-    power_w: _States = None
-    consumption_index_wh: _Running = None
-    production_index_wh: _Running = None
-    grid_import_index_wh: _Running = None
-    grid_export_index_wh: _Running = None
-    charge_index_wh: _Running = None
-    discharge_index_wh: _Running = None
-
-
-class Reading(msgspec.Struct, rename={"from_": "from"}, omit_defaults=True):
-    """A household's devices in one slot, or in `slots` slots from `from` on."""
-
-    slot: str | None = None
-    from_: str | None = None
-    slots: Annotated[int, msgspec.Meta(ge=1, le=MOST_SLOTS)] | None = None
-    revision: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] = 0
-    devices: dict[str, Measured] = {}
+    consumption_wh: _Energy | None = _ABSENT
+    production_wh: _Energy | None = _ABSENT
+    grid_import_wh: _Energy | None = _ABSENT
+    grid_export_wh: _Energy | None = _ABSENT
+    charge_wh: _Energy | None = _ABSENT
+    discharge_wh: _Energy | None = _ABSENT
+    soc_wh: _State | None = _ABSENT
+    power_w: _State | None = _ABSENT
+    consumption_index_wh: _Index | None = _ABSENT
+    production_index_wh: _Index | None = _ABSENT
+    grid_import_index_wh: _Index | None = _ABSENT
+    grid_export_index_wh: _Index | None = _ABSENT
+    charge_index_wh: _Index | None = _ABSENT
+    discharge_index_wh: _Index | None = _ABSENT
 
 
-class _Message(Reading, rename={"from_": "from"}):
-    households: dict[str, Reading] | None = None
+class MeasuredSeries(msgspec.Struct, rename="camel", forbid_unknown_fields=True, omit_defaults=True):
+    """One device's values in several slots, one entry each; null is no reading."""
+
+    consumption_wh: list[_Energy | None] | None = None
+    production_wh: list[_Energy | None] | None = None
+    grid_import_wh: list[_Energy | None] | None = None
+    grid_export_wh: list[_Energy | None] | None = None
+    charge_wh: list[_Energy | None] | None = None
+    discharge_wh: list[_Energy | None] | None = None
+    soc_wh: list[_State | None] | None = None
+    power_w: list[_State | None] | None = None
+    consumption_index_wh: list[_Index | None] | None = None
+    production_index_wh: list[_Index | None] | None = None
+    grid_import_index_wh: list[_Index | None] | None = None
+    grid_export_index_wh: list[_Index | None] | None = None
+    charge_index_wh: list[_Index | None] | None = None
+    discharge_index_wh: list[_Index | None] | None = None
+
+
+class SlotReading(msgspec.Struct, omit_defaults=True):
+    """A household's devices in one slot."""
+
+    slot: str
+    devices: dict[str, Measured]
+    revision: _Revision = 0
+
+
+class SeriesReading(msgspec.Struct, rename={"from_": "from"}, omit_defaults=True):
+    """A household's devices in `slots` slots from `from` on."""
+
+    from_: str
+    slots: Annotated[int, msgspec.Meta(ge=1, le=MOST_SLOTS)]
+    devices: dict[str, MeasuredSeries]
+    revision: _Revision = 0
+
+
+class _SlotReadings(msgspec.Struct):
+    households: dict[str, SlotReading]
+
+
+class _SeriesReadings(msgspec.Struct):
+    households: dict[str, SeriesReading]
 
 
 FIELDS = (*VALUES, *INDEXES)
 WIDTH = len(FIELDS)
-_message = msgspec.json.Decoder(_Message)
+AnyReading = SlotReading | SeriesReading
+_alone = msgspec.json.Decoder(SlotReading)
+_alone_series = msgspec.json.Decoder(SeriesReading)
+_together = msgspec.json.Decoder(_SlotReadings)
+_together_series = msgspec.json.Decoder(_SeriesReadings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +122,7 @@ class IntakeMessage:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """What one message says of one device; `number` counts the devices within the message."""
 
     message: IntakeMessage
@@ -111,18 +146,28 @@ class Unusable:
 
 @dataclass
 class Arrivals:
-    """Readings as rows: `items[item]`, the slot, and a line of FIELDS (MISSING where no value)."""
+    """Readings as rows: `items[item]`, the slot, and a line of FIELDS as they were sent."""
 
     items: list[Item] = field(default_factory=list)
     item: list[int] = field(default_factory=list)
     slot: list[int] = field(default_factory=list)
-    values: list[tuple[int, ...]] = field(default_factory=list)
+    values: list[tuple[float, ...]] = field(default_factory=list)
     unusable: list[Unusable] = field(default_factory=list)
 
     def columns(self) -> tuple[Ints, Ints, Ints]:
-        """item, slot, values[rows, FIELDS] as arrays."""
-        values = np.array(self.values, dtype=np.int64).reshape(len(self.item), WIDTH)
-        return np.array(self.item, dtype=np.int64), np.array(self.slot, dtype=np.int64), values
+        """item, slot, values[rows, FIELDS] as arrays: whole numbers, MISSING where there is none.
+
+        -1 means that there is none, so a negative number comes as one less.
+        """
+        sent = np.array(self.values, dtype=np.float64).reshape(len(self.item), WIDTH)
+        whole = np.floor(sent + 0.5)  # of the energies nothing changes, an index is rounded half up
+        values = np.where(sent == _ABSENT, MISSING, whole - (whole < 0)).astype(np.int64)
+        rows = np.flatnonzero((values != MISSING).any(axis=1))
+        return (
+            np.array(self.item, dtype=np.int64)[rows],
+            np.array(self.slot, dtype=np.int64)[rows],
+            values[rows],
+        )
 
 
 class _NotASlot(ValueError):
@@ -135,13 +180,30 @@ def read(message: IntakeMessage, into: Arrivals) -> None:
         into.unusable.append(_whole(message, TOO_LARGE))
         return
     try:
-        told = _message.decode(message.data)
-    except msgspec.ValidationError:
-        _read_piece_by_piece(message, into)
+        readings = _decoded(message)
+        if readings is None:
+            _read_piece_by_piece(message, into)
+            return
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         into.unusable.append(_whole(message, MALFORMED))
-    else:
-        _read_message(message, told, into)
+        return
+    number = 0
+    for household, reading in readings.items():
+        number = _read_reading(message, household, reading, number, into)
+
+
+def _decoded(message: IntakeMessage) -> Mapping[str, AnyReading] | None:
+    """The readings by household where all have one form, else None."""
+    is_together = message.household == "all" or message.data.lstrip().startswith(b'{"households"')
+    with contextlib.suppress(msgspec.ValidationError):
+        if is_together:
+            return _together.decode(message.data).households
+        return {message.household: _alone.decode(message.data)}
+    with contextlib.suppress(msgspec.ValidationError):
+        if is_together:
+            return _together_series.decode(message.data).households
+        return {message.household: _alone_series.decode(message.data)}
+    return None
 
 
 def _whole(message: IntakeMessage, reason: str) -> Unusable:
@@ -149,56 +211,48 @@ def _whole(message: IntakeMessage, reason: str) -> Unusable:
     return Unusable(message, 0, household, None, reason, message.data)
 
 
-def _read_message(message: IntakeMessage, told: _Message, into: Arrivals) -> None:
-    number = 0
-    if told.households is not None:
-        for household, reading in told.households.items():
-            number = _read_reading(message, household, reading, number, into)
-    elif message.household == "all":
-        into.unusable.append(_whole(message, MALFORMED))
-    else:
-        _read_reading(message, message.household, told, number, into)
-
-
 def _read_reading(
-    message: IntakeMessage, household: str, reading: Reading, number: int, into: Arrivals
+    message: IntakeMessage, household: str, reading: AnyReading, number: int, into: Arrivals
 ) -> int:
+    """Adds a household's reading; the number of the message's next item."""
     try:
-        first, count = _span(reading)
+        first = slot_number(reading.from_ if isinstance(reading, SeriesReading) else reading.slot)
     except ValueError as error:
         reason = NOT_A_SLOT if isinstance(error, _NotASlot) else MALFORMED
         raw = msgspec.json.encode(reading)
         into.unusable.append(Unusable(message, number, household, None, reason, raw))
         return number + 1
+    if isinstance(reading, SeriesReading):
+        for number, (device, series) in enumerate(reading.devices.items(), number):
+            item = Item(message, number, household, device, reading.revision)
+            _add_series(item, first, reading.slots, series, into)
+        return number + 1
     for device, measured in reading.devices.items():
-        try:
-            lines = [_line(measured)] if count is None else _lines(measured, count)
-        except (ValueError, TypeError):
-            raw = msgspec.json.encode(measured)
-            into.unusable.append(Unusable(message, number, household, device, MALFORMED, raw))
-        else:
-            _add(into, Item(message, number, household, device, reading.revision), first, lines)
+        into.item.append(len(into.items))
+        into.items.append(Item(message, number, household, device, reading.revision))
+        into.slot.append(first)
+        line = astuple(measured)
+        into.values.append(_without_nulls(line) if None in line else line)
         number += 1
     return number
 
 
-def _add(into: Arrivals, item: Item, first: int, lines: list[tuple[int, ...] | None]) -> None:
-    place = len(into.items)
+def _add_series(item: Item, first: int, count: int, series: MeasuredSeries, into: Arrivals) -> None:
+    columns = astuple(series)
+    if any(values is not None and len(values) != count for values in columns):
+        raw = msgspec.json.encode(series)
+        into.unusable.append(Unusable(item.message, item.number, item.household, item.device, MALFORMED, raw))
+        return
+    absent = [_ABSENT] * count
+    into.item += [len(into.items)] * count
     into.items.append(item)
-    for offset, line in enumerate(lines):
-        if line is not None:
-            into.item.append(place)
-            into.slot.append(first + offset)
-            into.values.append(line)
+    into.slot += range(first, first + count)
+    full = [absent if values is None else _without_nulls(values) for values in columns]
+    into.values += zip(*full, strict=True)
 
 
-def _span(reading: Reading) -> tuple[int, int | None]:
-    """The first slot, and how many there are where the values are arrays."""
-    if reading.slot is not None and reading.from_ is None and reading.slots is None:
-        return slot_number(reading.slot), None
-    if reading.from_ is not None and reading.slots is not None and reading.slot is None:
-        return slot_number(reading.from_), reading.slots
-    raise ValueError("neither a slot nor a first slot and their number")
+def _without_nulls(values: Sequence[float | None]) -> tuple[float, ...]:
+    return tuple(_ABSENT if value is None else value for value in values)
 
 
 @lru_cache(maxsize=4096)
@@ -210,47 +264,14 @@ def slot_number(text: str) -> int:
     return slot_of(at)
 
 
-def _line(measured: Measured) -> tuple[int, ...] | None:
-    """One slot's values; None where there is no reading. TypeError for an array."""
-    line = _numbers(measured)
-    return line if any(value != MISSING for value in line) else None
-
-
-def _numbers(measured: Measured) -> tuple[int, ...]:
-    return tuple(_number(value, place) for place, value in enumerate(msgspec.structs.astuple(measured)))
-
-
-def _number(value: Any, place: int) -> int:
-    if value is None:
-        return MISSING
-    if isinstance(value, list):
-        raise TypeError("an array for one slot")
-    whole = value if place < len(VALUES) else rounded_wh(value)
-    return int(whole) if whole >= 0 else int(whole) - 1  # -1 itself means that there is none
-
-
-def _lines(measured: Measured, count: int) -> list[tuple[int, ...] | None]:
-    """Several slots' values; ValueError for an array of another length, or a number where one belongs."""
-    columns: list[list[int]] = []
-    for place, values in enumerate(msgspec.structs.astuple(measured)):
-        if values is None:
-            columns.append([MISSING] * count)
-        elif not isinstance(values, list) or len(values) != count:
-            raise ValueError(f"{count} values expected")
-        else:
-            columns.append([_number(value, place) for value in values])
-    lines = zip(*columns, strict=True)
-    return [line if any(value != MISSING for value in line) else None for line in lines]
-
-
 def _read_piece_by_piece(message: IntakeMessage, into: Arrivals) -> None:
     """What fits no form as a whole: each household, then each device, is tried alone."""
     told = msgspec.json.decode(message.data)
-    if not isinstance(told, dict):
+    if not isinstance(told, dict) or (message.household == "all" and "households" not in told):
         into.unusable.append(_whole(message, MALFORMED))
         return
     households = told.get("households", {message.household: told})
-    if not isinstance(households, dict) or "all" in households:
+    if not isinstance(households, dict):
         into.unusable.append(_whole(message, MALFORMED))
         return
     number = 0
@@ -259,22 +280,22 @@ def _read_piece_by_piece(message: IntakeMessage, into: Arrivals) -> None:
 
 
 def _read_loose(message: IntakeMessage, household: str, reading: Any, number: int, into: Arrivals) -> int:
-    raw = msgspec.json.encode(reading)
+    is_series = isinstance(reading, dict) and "from" in reading
+    kind: type[AnyReading] = SeriesReading if is_series else SlotReading
     try:
-        devices = reading.pop("devices")
-        frame = msgspec.convert({**reading, "devices": {}}, Reading)
-        pieces = list(devices.items())
+        msgspec.convert({**reading, "devices": {}}, kind)
+        devices = list(reading["devices"].items())
     except (msgspec.ValidationError, AttributeError, KeyError, TypeError):
+        raw = msgspec.json.encode(reading)
         into.unusable.append(Unusable(message, number, household, None, MALFORMED, raw))
         return number + 1
-    for device, values in pieces:
+    for device, values in devices:
         try:
-            measured = msgspec.convert(values, Measured)
+            whole = msgspec.convert({**reading, "devices": {device: values}}, kind)
         except msgspec.ValidationError:
             raw = msgspec.json.encode(values)
             into.unusable.append(Unusable(message, number, household, device, MALFORMED, raw))
             number += 1
         else:
-            alone = msgspec.structs.replace(frame, devices={device: measured})
-            number = _read_reading(message, household, alone, number, into)
+            number = _read_reading(message, household, whole, number, into)
     return number

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import numpy as np
 
-from projections.binary_copy import Array, Connection, Ints, copy_in, copy_out, stage
+from projections.binary_copy import Array, Connection, Ints, copy_in, read_columns, stage
 from projections.kept_aside import (
     FUTURE,
     NEGATIVE,
@@ -234,7 +234,7 @@ def _existing(
         {"place": "integer", **KEY_TYPES},
         {"place": asked, "device": homes.devices["number"][rows.device[asked]], "slot": rows.slot[asked]},
     )
-    found = copy_out(
+    found = read_columns(
         connection,
         f"select a.place, t.* from {source} a join {table} t using (device, slot)",
         {"place": "integer", **types},

@@ -6,7 +6,7 @@ came first, and go the way of all readings.
 
 import numpy as np
 
-from projections.binary_copy import MISSING, Array, Connection, Ints, copy_out, stage
+from projections.binary_copy import MISSING, Array, Connection, Ints, read_columns, stage
 from projections.metered_homes import Homes
 from projections.metering_tables import INDEXES, VALUES
 from projections.readings import KEY_TYPES, NAMED_TYPES, Rows, merge, value_types
@@ -62,7 +62,7 @@ def _indexes(connection: Connection, homes: Homes, device: Ints, slot: Ints) -> 
     place = {"place": np.arange(len(device)), "device": homes.devices["number"][device], "slot": slot}
     source = stage(connection, "asked", {"place": "integer", **KEY_TYPES}, place)
     types = {"place": "integer", **value_types(_NAMES), **NAMED_TYPES}
-    found = copy_out(
+    found = read_columns(
         connection, f"select a.place, t.* from {source} a join index_reading t using (device, slot)", types
     )
     names = (*_NAMES, *NAMED_TYPES)

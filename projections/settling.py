@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from projections.binary_copy import MISSING, Array, Connection, Ints, copy_in, copy_out, stage
+from projections.binary_copy import MISSING, Array, Connection, Ints, copy_in, read_columns, stage
 from projections.community_sharing import Shares, drop_unshared, read_shares, share_anew
 from projections.energy_totals import add_to_communities
 from projections.household_balance import (
@@ -143,7 +143,7 @@ def _measured_between(
             "until": until,
         },
     )
-    found = copy_out(
+    found = read_columns(
         connection,
         f"""select s.place, e.slot from {source} s join household_energy e
               on e.household = s.household and e.slot between s.begin and s.until""",
@@ -160,7 +160,7 @@ def _first_slot_behind(connection: Connection, homes: Homes, owners: Ints, until
     """The next slot with a row of each home, MISSING where none follows."""
     numbers = homes.households["number"][owners]
     source = stage_keys(connection, homes, "wanted", owners, until, np.arange(len(numbers)))
-    found = copy_out(
+    found = read_columns(
         connection,
         f"""select place, (select min(e.slot) from household_energy e
                            where e.household = w.household and e.slot > w.slot) as slot from {source} w""",
@@ -247,7 +247,7 @@ def _stock_before(connection: Connection, homes: Homes, household: Ints, slot: I
     _, first, owner = np.unique(household, return_index=True, return_inverse=True)
     source = stage_keys(connection, homes, "wanted", household[first], slot[first], first)
     columns = ", ".join(STOCK)
-    found = copy_out(
+    found = read_columns(
         connection,
         f"""select w.place, f.* from {source} w cross join lateral (
               select {columns} from household_flow f
@@ -267,7 +267,7 @@ def _contribution(rows: _FlowRows) -> Ints:
 
 def _read_flows(connection: Connection, homes: Homes, household: Ints, slot: Ints) -> _FlowRows:
     source = stage_keys(connection, homes, "wanted", household, slot, np.arange(len(household)))
-    found = copy_out(
+    found = read_columns(
         connection,
         f"select w.place, f.* from {source} w join household_flow f using (household, slot)",
         {"place": "integer", **_FLOW_TYPES},

@@ -21,7 +21,7 @@ _BESIDE_THE_LOG = """
 create table if not exists log.command_key (
     principal text not null, key text not null, input_hash bytea not null, correlation text not null,
     first_position bigint not null, position bigint not null, answer jsonb not null, at timestamptz not null,
-    primary key (principal, key));
+    kept_since timestamptz not null default now(), primary key (principal, key));
 create index if not exists command_key_correlation on log.command_key (correlation);
 create table if not exists log.place (
     household_id uuid primary key, name text, address text,
@@ -122,6 +122,15 @@ def read_rows(connection: psycopg.Connection[Any], after: int, limit: int) -> li
 
 def _recorded(rows: Iterable[StoredRow]) -> list[Recorded]:
     return [decode(*row) for row in rows]
+
+
+def forget_old_keys(connection: psycopg.Connection[Any]) -> int:
+    """Drops keys kept for 30 days of wall time; those of standing orders are kept for ever."""
+    dropped = connection.execute(
+        """delete from log.command_key
+           where kept_since < now() - interval '30 days' and principal <> 'standing-order'"""
+    )
+    return dropped.rowcount
 
 
 def head(connection: psycopg.Connection[Any]) -> int:

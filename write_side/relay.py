@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from typing import Any
 
 import nats
@@ -9,7 +10,7 @@ import psycopg
 from nats.aio.client import Client
 
 from write_side.fact_batches import SUBJECT, pack
-from write_side.log import CHANNEL, create_log
+from write_side.log import CHANNEL, create_log, forget_old_keys
 from write_side.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -17,6 +18,7 @@ log = logging.getLogger(__name__)
 LONGEST_SILENCE_S = 1.0
 READ_AT_ONCE = 1000
 BACKOFF_S = 0.5
+DAY_S = 86_400.0
 
 
 def run(settings: Settings, index: int) -> None:
@@ -42,25 +44,34 @@ async def _quiet(error: Exception) -> None:
 
 
 async def _relay_for_ever(settings: Settings) -> None:
-    position: int | None = None
     while True:
         try:
-            create_log(settings.database_url)
+            await asyncio.to_thread(_keep_house, settings.database_url)
             messages = await connect_nats(settings)
-            async with await psycopg.AsyncConnection.connect(
-                settings.database_url, autocommit=True, connect_timeout=3
-            ) as connection:
-                position = await _relay(connection, messages, position)
+            try:
+                async with await psycopg.AsyncConnection.connect(
+                    settings.database_url, autocommit=True, connect_timeout=3
+                ) as connection:
+                    await _relay(connection, messages)
+            finally:
+                await messages.close()
         except (psycopg.Error, OSError, nats.errors.Error) as error:
             log.warning("relay starts over: %s", error)
             await asyncio.sleep(BACKOFF_S)
 
 
-async def _relay(connection: psycopg.AsyncConnection[Any], messages: Client, position: int | None) -> int:
+def _keep_house(database_url: str) -> None:
+    create_log(database_url)
+    with psycopg.connect(database_url, autocommit=True, connect_timeout=3) as connection:
+        forget_old_keys(connection)
+
+
+async def _relay(connection: psycopg.AsyncConnection[Any], messages: Client) -> None:
+    """Publishes what comes behind the log's head, for a day; readers find what came before in the log."""
     await connection.execute(f"listen {CHANNEL}")
-    if position is None:
-        position = await _head(connection)
-    while True:
+    position = await _head(connection)
+    until = time.monotonic() + DAY_S
+    while time.monotonic() < until:
         rows = await _rows_after(connection, position)
         for message in pack(position, rows):
             await messages.publish(SUBJECT, message)

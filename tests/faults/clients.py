@@ -2,29 +2,32 @@
 
 import asyncio
 import json
-import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from gql import GraphQLRequest, gql
+from gql import gql
 
 from deploy.grid import Grid
 from simulator import operations
 from simulator.box_links import Account, Link, LinkDown, MqttLink, NatsLink
 from simulator.client import Answer, GridClient, GridError, Refused
 from simulator.operations import Attached, Registered
-from simulator.slots import SLOT, format_time
+from simulator.slots import SLOT, format_time, parse_time
 
 T = TypeVar("T")
 PATIENCE_SECONDS = 45.0
 PAUSE_SECONDS = 0.05
 HISTORY_BEGIN = datetime(2025, 12, 1, tzinfo=UTC)
 
+_RECORD = gql(
+    """mutation($input: RecordReadingsInput!) { recordReadings(input: $input) {
+      ... on RecordReadingsPayload { position: sequence } ... on Refusal { message code } } }"""
+)
 _ENERGY = gql(
     """query($id: ID, $from: DateTime!, $to: DateTime!) { household(id: $id) {
       slots: energy(from: $from, to: $to, resolution: QUARTER_HOUR) { columns { starts consumptionWh } }
@@ -44,18 +47,27 @@ async def until_answered(asking: Callable[[], Awaitable[T]]) -> T:
         try:
             return await asking()
         except GridError as error:
-            if isinstance(error, Refused) or error.code not in ("", "NOT_READY") or time.monotonic() > deadline:
+            if (
+                isinstance(error, Refused)
+                or error.code not in ("", "NOT_READY")
+                or time.monotonic() > deadline
+            ):
                 raise
             await asyncio.sleep(PAUSE_SECONDS)
 
 
-async def until(what: str, holds: Callable[[], Awaitable[bool]], seconds: float = 30.0) -> float:
-    """Looks until it holds; answers how long that took, in seconds. AssertionError after the time given."""
+async def eventually(check: Callable[[], Awaitable[None]], seconds: float = 30.0) -> float:
+    """Checks until nothing is wrong; answers how long that took, in seconds. The last AssertionError after
+    the time given."""
     began = time.monotonic()
-    while not await until_answered(holds):
-        assert time.monotonic() - began < seconds, f"{what}: not within {seconds} s"
+    while True:
+        try:
+            await check()
+            return time.monotonic() - began
+        except AssertionError:
+            if time.monotonic() - began > seconds:
+                raise
         await asyncio.sleep(PAUSE_SECONDS)
-    return time.monotonic() - began
 
 
 async def come_back(grid: Grid, part: str, killed: int, seconds: float = 30.0) -> None:
@@ -128,9 +140,14 @@ class Home:
         devices = {self.load.uuid: {"consumptionWh": energy_wh}}
         return {"revision": revision, "slot": format_time(slot), "devices": devices}
 
-    async def send(self, way: Way, slot: datetime, energy_wh: int, revision: int = 0) -> None:
-        """Sends a reading over MQTT or NATS; on the account once it is acknowledged."""
-        await way.deliver(self.reading(slot, energy_wh, revision))
+    async def send(self, way: Way, slot: datetime, energy_wh: int, mistaken_wh: int | None = None) -> None:
+        """Sends a reading over MQTT or NATS; on the account once it is acknowledged.
+
+        With a mistaken value besides, both are under way at once, the right one as a correction."""
+        sending = [way.deliver(self.reading(slot, energy_wh, revision=0 if mistaken_wh is None else 1))]
+        if mistaken_wh is not None:
+            sending.append(way.deliver(self.reading(slot, mistaken_wh)))
+        await asyncio.gather(*sending)
         self.acknowledged[slot] = energy_wh
 
     async def record(self, client: GridClient, readings: dict[datetime, int]) -> None:
@@ -139,7 +156,7 @@ class Home:
             {"slot": format_time(slot), "devices": [{"deviceId": self.load.id, "consumptionWh": [energy_wh]}]}
             for slot, energy_wh in readings.items()
         ]
-        asked = partial(client.tell, operations._RECORD, householdId=self.registered.id, readings=devices)
+        asked = partial(client.tell, _RECORD, householdId=self.registered.id, readings=devices)
         await until_answered(asked)
         self.acknowledged |= readings
 
@@ -167,14 +184,18 @@ async def energy_by_slot(client: GridClient, home: Home) -> tuple[dict[str, int]
     household = (await until_answered(asked))["household"]
     columns = household["slots"]["columns"]
     pairs = zip(columns["starts"], columns["consumptionWh"], strict=True)
-    known = {start: energy_wh for start, energy_wh in pairs if energy_wh is not None}
+    known = {format_time(parse_time(start)): wh for start, wh in pairs if wh is not None}
     return known, household["whole"]["total"]["consumptionWh"] or 0
 
 
-def account_of(home: Home) -> tuple[dict[str, int], int]:
-    """The client's own account of a home in the form of `energy_by_slot`."""
-    by_slot = {slot.isoformat(): energy_wh for slot, energy_wh in sorted(home.acknowledged.items())}
-    return by_slot, sum(by_slot.values())
+async def shows_readings(client: GridClient, home: Home) -> None:
+    """The grid tells of a home exactly what was acknowledged, slot by slot and in sum."""
+    own = {format_time(slot): energy_wh for slot, energy_wh in sorted(home.acknowledged.items())}
+    by_slot, total_wh = await energy_by_slot(client, home)
+    wrong = {slot: (own.get(slot), wh) for slot, wh in by_slot.items() if own.get(slot) != wh}
+    missing = sorted(own.keys() - by_slot.keys())
+    assert (wrong, missing) == ({}, []), f"{home.registered.uuid}: (sent, told) by slot, and slots not told"
+    assert total_wh == sum(own.values())
 
 
 async def all_households(client: GridClient) -> list[Answer]:

@@ -30,9 +30,9 @@ def _hear(socket: ClientConnection) -> dict[str, Any]:
     return answer
 
 
-def _token(seconds: float) -> str:
-    now = time.time()
-    body = {"sub": "nikola", "role": "operator", "iat": int(now), "exp": now + seconds}
+def _token(seconds: int) -> str:
+    now = int(time.time())
+    body = {"sub": "nikola", "role": "operator", "iat": now, "exp": now + seconds}
     return jwt.encode(body, SIGNING_KEY, "HS256")
 
 
@@ -73,8 +73,8 @@ def test_without_a_token_a_subscription_is_refused(door: Door) -> None:
 
 def test_a_token_that_expires_closes_the_socket(door: Door) -> None:
     with _open(door) as socket:
-        assert _begin(socket, _token(0.3)) == {"type": "connection_ack"}
-        time.sleep(0.4)
+        assert _begin(socket, _token(2)) == {"type": "connection_ack"}
+        time.sleep(2.1)
         answer = _say(socket, id="1", type="subscribe", payload={"query": SLOT_CLOSED})
         assert answer["payload"]["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
         with pytest.raises(ConnectionClosed) as closed:
