@@ -12,6 +12,7 @@ from strawberry import relay
 
 from gateway.access import Principal
 from gateway.context import Context, Info
+from gateway.described import listed, told
 from gateway.following import LAST_ID, follow, start_of
 from gateway.identity import raw_id
 from gateway.permission import guarded, inside
@@ -38,16 +39,19 @@ LazyCommunity = Annotated["Community", strawberry.lazy("gateway.communities")]
 _HUNDREDTH = Decimal("0.01")
 
 
-@strawberry.enum(description="Where a household or community stands with autarky.")
+@listed
 class AutarkyStatus(StrEnum):
+    """Where a household or community stands with autarky."""
+
     REACHED = "REACHED"
     NOT_REACHED = "NOT_REACHED"
     UNKNOWN = "UNKNOWN"
 
 
 @inside
-@strawberry.type(description="A figure that can be undefined.")
 class Figure:
+    """A figure that can be undefined."""
+
     value: Decimal | None = strawberry.field(
         description="The figure, percent, to a hundredth; null: see reason."
     )
@@ -58,15 +62,17 @@ class Figure:
 
 
 @inside
-@strawberry.type(description="What one hour of the day lacks for full self-sufficiency.")
 class MissingHour:
+    """What one hour of the day lacks for full self-sufficiency."""
+
     local_hour: int = strawberry.field(description="The hour of the day, 0 to 23, in Europe/Paris.")
     wh: WattHours = strawberry.field(description="Load of that hour not served by own energy, Wh in all.")
 
 
 @inside
-@strawberry.type(description="How far a household or community fed itself over a window.")
 class AutarkyFigures:
+    """How far a household or community fed itself over a window."""
+
     start: datetime = strawberry.field(description="When the window begins.")
     end: datetime = strawberry.field(description="When the window ends.")
     self_sufficiency_percent: Figure = strawberry.field(
@@ -91,8 +97,9 @@ class AutarkyFigures:
 
 
 @inside
-@strawberry.type(description="Where a household or community stands with autarky.")
 class AutarkyState:
+    """Where a household or community stands with autarky."""
+
     status: AutarkyStatus = strawberry.field(
         description="The state by its rule; UNKNOWN before any judgement."
     )
@@ -105,8 +112,9 @@ class AutarkyState:
 
 
 @inside
-@strawberry.type(description="How autarky is judged at each closing.")
 class AutarkyRule:
+    """How autarky is judged at each closing."""
+
     window_slots: int = strawberry.field(description="Slots of 15 minutes that the rate is taken over.")
     threshold_percent: Decimal = strawberry.field(
         description="Reached from this self-sufficiency on, percent."
@@ -210,8 +218,9 @@ def _reason(spans: Sequence[Span], counted: int) -> str | None:
 
 
 @guarded
-@strawberry.type(description="A household or community reached autarky, lost it, or became unknown.")
 class AutarkyChangedEvent:
+    """A household or community reached autarky, lost it, or became unknown."""
+
     row: strawberry.Private[ChangeRow]
     read_for: strawberry.Private[Scope]
     position: Position = strawberry.field(description="Resume behind this event with `after`.")
@@ -231,8 +240,9 @@ class AutarkyChangedEvent:
         """Whoever it was read for."""
         return principal.scope == self.read_for
 
-    @strawberry.field(description="The household that changed, null for a community's change.")
+    @told
     async def household(self, info: Info) -> LazyHousehold | None:
+        """The household that changed, null for a community's change."""
         from gateway.households import Household
 
         if self.row.is_community:
@@ -240,8 +250,9 @@ class AutarkyChangedEvent:
         row = await info.context.read(household, info.context.scope, self.row.subject_id)
         return None if row is None else Household(household_id=row.household_id, row=row)
 
-    @strawberry.field(description="The community that changed, or the household's; null where it has none.")
+    @told
     async def community(self, info: Info) -> LazyCommunity | None:
+        """The community that changed, or the household's; null where it has none."""
         from gateway.communities import Community
 
         if self.row.community_id is None:

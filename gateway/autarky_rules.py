@@ -10,6 +10,7 @@ from strawberry import relay
 from gateway import refusals
 from gateway.autarky import AutarkyRule
 from gateway.context import Info
+from gateway.described import taken
 from gateway.identity import raw_id
 from gateway.permission import inside
 from gateway.positions import written
@@ -21,8 +22,10 @@ from write_side.rules.autarky import AutarkyRule as Rule
 _DEFAULT = Rule()
 
 
-@strawberry.input(description="How the autarky of one household or one community is to be judged.")
+@taken
 class SetAutarkyRuleInput:
+    """How the autarky of one household or one community is to be judged."""
+
     household_id: relay.GlobalID | None = strawberry.field(
         default=None, description="The household; exactly one of the two ids is given."
     )
@@ -50,8 +53,9 @@ class SetAutarkyRuleInput:
 
 
 @inside
-@strawberry.type(description="The rule that holds from the next closing on.")
 class SetAutarkyRulePayload:
+    """The rule that holds from the next closing on."""
+
     position: Position = strawberry.field(description="The receipt: `after` takes it.")
     autarky_rule: AutarkyRule = strawberry.field(description="The rule.")
 
@@ -68,7 +72,7 @@ SetAutarkyRuleResult = Annotated[
 
 
 async def set_autarky_rule(info: Info, input: SetAutarkyRuleInput) -> SetAutarkyRuleResult:
-    """Sets the rule of a household or a community."""
+    """Sets how the autarky of a household or a community is judged from the next closing on."""
     if (input.household_id is None) == (input.community_id is None):
         raise commands.InvalidInput("householdId, communityId: exactly one of the two")
     command = commands.SetAutarkyRule(

@@ -10,6 +10,7 @@ import strawberry
 
 from gateway import refusals
 from gateway.context import Context, Info
+from gateway.described import taken
 from gateway.faults import not_ready
 from gateway.following import follow, start_of
 from gateway.permission import inside, public
@@ -32,8 +33,9 @@ _ANSWERED_FROM = ("households", "autarky", "notifications", "metering")
 
 
 @public
-@strawberry.type(description="The grid's clock.")
 class Clock:
+    """The grid's clock."""
+
     now: datetime = strawberry.field(description="The grid's time.")
     simulated: bool = strawberry.field(description="Whether only `advanceClock` moves it.")
     slot_start: datetime = strawberry.field(description="The slot of 15 minutes that runs now.")
@@ -47,8 +49,9 @@ class Clock:
 
 
 @public
-@strawberry.type(description="A slot has closed: it is accounted.")
 class SlotClosedEvent:
+    """A slot has closed: it is accounted."""
+
     position: Position = strawberry.field(description="Resume behind this event with `after`.")
     slot_start: datetime = strawberry.field(description="The slot.")
     closed_at: datetime = strawberry.field(description="The wall time of the closing.")
@@ -58,8 +61,10 @@ class SlotClosedEvent:
     silent_sources: list[str] = strawberry.field(description="Sources of readings that kept silent.")
 
 
-@strawberry.input(description="Where the simulated clock is to go.")
+@taken
 class AdvanceClockInput:
+    """Where the simulated clock is to go."""
+
     to: datetime = strawberry.field(description="The beginning of a slot ahead, at most 400 days.")
     stride: Stride = strawberry.field(default=Stride.SLOT, description="How far it moves at a time.")
     idempotency_key: str | None = strawberry.field(
@@ -68,8 +73,9 @@ class AdvanceClockInput:
 
 
 @inside
-@strawberry.type(description="The clock has come there; every slot before has closed and every view has it.")
 class AdvanceClockPayload:
+    """The clock has come there; every slot before has closed and every view has it."""
+
     position: Position = strawberry.field(description="The receipt of the order to advance.")
     clock: Clock = strawberry.field(description="The clock now.")
     closed_slots: int = strawberry.field(description="How many slots closed on the way.")
@@ -99,7 +105,7 @@ def clock_of(row: ClockRow) -> Clock:
 
 
 async def advance_clock(info: Info, input: AdvanceClockInput) -> AdvanceClockResult:
-    """Orders the clock to a time; the standing orders take it there, and this waits for them."""
+    """Moves the simulated clock and closes the slots it passes; answers when every view has them."""
     began = time.monotonic()
     command = commands.AdvanceClock(to=input.to, stride=input.stride)
     receipt = await send(info, command, key_of(input.idempotency_key))

@@ -18,6 +18,7 @@ from gateway.autarky import (
     community_figures,
 )
 from gateway.context import Context, Info
+from gateway.described import listed, told
 from gateway.energy import CommunityEnergy, community_series
 from gateway.pages import Connection, checked_first, cursor, edges, key_of
 from gateway.permission import guarded
@@ -33,18 +34,19 @@ if TYPE_CHECKING:
 LazyHousehold = Annotated["Household", strawberry.lazy("gateway.households")]
 
 
-@strawberry.enum(
-    description="FOUNDED: the oldest first. AUTARKY: those that have reached it first, the longest standing "
-    "before the others."
-)
+@listed
 class CommunityOrder(StrEnum):
+    """FOUNDED: the oldest first. AUTARKY: those that have reached it first, the longest standing before the
+    others."""
+
     FOUNDED = "FOUNDED"
     AUTARKY = "AUTARKY"
 
 
 @guarded
-@strawberry.type(description="Households of one network area that share what they do not need themselves.")
 class Community(relay.Node):
+    """Households of one network area that share what they do not need themselves."""
+
     community_id: relay.NodeID[UUID]
     row: strawberry.Private[CommunityRow]
     after: strawberry.Private[Place | None] = None
@@ -53,33 +55,38 @@ class Community(relay.Node):
         """Its members, who see its figures and no other member's, and whoever sees every household."""
         return principal.sees_every_household or self.row.is_own
 
-    @strawberry.field(description="The raw id.")
+    @told
     def uuid(self) -> UUID:
+        """The raw id."""
         return self.row.community_id
 
-    @strawberry.field(description="The network area it lies in, raw id.")
+    @told
     def area(self) -> UUID:
+        """The network area it lies in, raw id."""
         return self.row.area_id
 
-    @strawberry.field(description="The grid's time when it was founded.")
+    @told
     def founded_at(self) -> datetime:
+        """The grid's time when it was founded."""
         return self.row.founded_at
 
-    @strawberry.field(description="How many households are members now.")
+    @told
     def member_count(self) -> int:
+        """How many households are members now."""
         return self.row.members
 
-    @strawberry.field(description="The members the asker may see: a household sees itself alone.")
+    @told
     async def members(
         self, info: Info, first: int = 20, after: str | None = None
     ) -> Connection[LazyHousehold]:
+        """The members the asker may see: a household sees itself alone."""
         from gateway.households import households_page
 
         page = await households_page(info.context, first, after, self.row.community_id)
         page.total_count = self.row.members
         return page
 
-    @strawberry.field(description="Energy of all members together; by default the last 96 buckets.")
+    @told
     async def energy(
         self,
         info: Info,
@@ -88,11 +95,12 @@ class Community(relay.Node):
         last: Last = None,
         resolution: Resolution = Resolution.QUARTER_HOUR,
     ) -> CommunityEnergy:
+        """Energy of all members together; by default the last 96 buckets."""
         await info.context.reached("metering", self.after)
         asked = await window(info.context, from_, to, last, resolution)
         return CommunityEnergy(series=await community_series(info.context, self.community_id, asked))
 
-    @strawberry.field(description="How far it fed itself over a window; by default the last 96 slots.")
+    @told
     async def autarky(
         self,
         info: Info,
@@ -100,17 +108,20 @@ class Community(relay.Node):
         to: To = None,
         last: Last = None,
     ) -> AutarkyFigures:
+        """How far it fed itself over a window; by default the last 96 slots."""
         await info.context.reached("metering", self.after)
         asked = await window(info.context, from_, to, last)
         return await community_figures(info.context, self.community_id, asked)
 
-    @strawberry.field(description="Where it stands with autarky.")
+    @told
     async def autarky_state(self, info: Info) -> AutarkyState:
+        """Where it stands with autarky."""
         await info.context.reached("autarky", self.after)
         return await autarky_state(info.context, self.community_id)
 
-    @strawberry.field(description="How its autarky is judged.")
+    @told
     async def autarky_rule(self, info: Info) -> AutarkyRule:
+        """How its autarky is judged."""
         return await autarky_rule(info.context, self.community_id)
 
 

@@ -15,8 +15,9 @@ strawberry.enum(Granularity, description="The finest data a consent allows.")
 
 
 @inside
-@strawberry.type(description="A consent that is in force.")
 class Consent:
+    """A consent that is in force."""
+
     purpose: ConsentPurpose = strawberry.field(description="What for.")
     granularity: Granularity = strawberry.field(description="How fine at most.")
     version: int = strawberry.field(description="Counts every change the household made to its consent.")

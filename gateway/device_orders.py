@@ -10,6 +10,7 @@ from strawberry import relay
 
 from gateway import refusals
 from gateway.context import Info
+from gateway.described import taken
 from gateway.devices import Device, DeviceOrder, order_of, visible_device
 from gateway.identity import raw_id
 from gateway.permission import inside
@@ -22,8 +23,10 @@ from write_side.events import DeviceKind, Flexibility
 from write_side.group import Receipt
 
 
-@strawberry.input(description="A device to attach.")
+@taken
 class AttachDeviceInput:
+    """A device to attach."""
+
     household_id: relay.GlobalID = strawberry.field(description="The household it stands in.")
     kind: DeviceKind = strawberry.field(description="What it measures.")
     name: str = strawberry.field(description="Its name, 1 to 200 characters.")
@@ -48,16 +51,20 @@ class AttachDeviceInput:
     )
 
 
-@strawberry.input(description="A device to detach.")
+@taken
 class DetachDeviceInput:
+    """A device to detach."""
+
     device_id: relay.GlobalID = strawberry.field(description="The device.")
     idempotency_key: str | None = strawberry.field(
         default=None, description="Repeated with the same input it answers the first answer."
     )
 
 
-@strawberry.input(description="A device to switch by hand.")
+@taken
 class SwitchDeviceInput:
+    """A device to switch by hand."""
+
     device_id: relay.GlobalID = strawberry.field(description="The device; a meter cannot be switched.")
     on: bool = strawberry.field(description="Whether it is to be on, from the next slot on.")
     idempotency_key: str | None = strawberry.field(
@@ -66,15 +73,17 @@ class SwitchDeviceInput:
 
 
 @inside
-@strawberry.type(description="The device as it stands now.")
 class DevicePayload:
+    """The device as it stands now."""
+
     position: Position = strawberry.field(description="The receipt: `after` takes it.")
     device: Device | None = strawberry.field(description="The device; null while the view is behind.")
 
 
 @inside
-@strawberry.type(description="The order that was sent.")
 class SwitchDevicePayload:
+    """The order that was sent."""
+
     position: Position = strawberry.field(description="The receipt: `after` takes it.")
     device: Device | None = strawberry.field(description="The device; null while the view is behind.")
     order: DeviceOrder | None = strawberry.field(description="The order; null while the view is behind.")

@@ -10,6 +10,7 @@ from strawberry import relay
 
 from gateway.access import Principal
 from gateway.context import Context, Info
+from gateway.described import listed, told
 from gateway.energy import DeviceSeries, device_series
 from gateway.permission import guarded, inside
 from gateway.positions import Place, written
@@ -26,8 +27,10 @@ strawberry.enum(
 strawberry.enum(Flexibility, description="Whether its load may be moved: never, as a whole, or at any time.")
 
 
-@strawberry.enum(description="What became of an order.")
+@listed
 class OrderStatus(StrEnum):
+    """What became of an order."""
+
     PENDING = "PENDING"
     ACCEPTED = "ACCEPTED"
     REFUSED = "REFUSED"
@@ -35,8 +38,9 @@ class OrderStatus(StrEnum):
 
 
 @inside
-@strawberry.type(description="An order to a device; a device obeys each order once.")
 class DeviceOrder:
+    """An order to a device; a device obeys each order once."""
+
     id: Position = strawberry.field(description="The position of its fact, which the device knows it by.")
     on: bool = strawberry.field(description="Whether the device is to be on.")
     from_slot_start: datetime = strawberry.field(description="The first slot it holds for.")
@@ -47,8 +51,9 @@ class DeviceOrder:
 
 
 @guarded
-@strawberry.type(description="A meter, appliance, panel, generator, battery or vehicle of a household.")
 class Device(relay.Node):
+    """A meter, appliance, panel, generator, battery or vehicle of a household."""
+
     device_id: relay.NodeID[UUID]
     row: strawberry.Private[DeviceRow]
     after: strawberry.Private[Place | None] = None
@@ -57,69 +62,84 @@ class Device(relay.Node):
         """Its household's people and whoever sees every household."""
         return principal.sees_every_household or principal.household_id == self.row.household_id
 
-    @strawberry.field(description="The raw id, as readings and orders name it.")
+    @told
     def uuid(self) -> UUID:
+        """The raw id, as readings and orders name it."""
         return self.row.device_id
 
-    @strawberry.field(description="The name its people gave it.")
+    @told
     def name(self) -> str:
+        """The name its people gave it."""
         return self.row.name
 
-    @strawberry.field(description="What it measures.")
+    @told
     def kind(self) -> DeviceKind:
+        """What it measures."""
         return DeviceKind(self.row.kind)
 
-    @strawberry.field(description="Whether its load may be moved.")
+    @told
     def flexibility(self) -> Flexibility:
+        """Whether its load may be moved."""
         return Flexibility(self.row.flexibility)
 
-    @strawberry.field(description="Measured from this slot on.")
+    @told
     def since(self) -> datetime:
+        """Measured from this slot on."""
         return self.row.since
 
-    @strawberry.field(description="Measured up to this slot, not included; null while attached.")
+    @told
     def until(self) -> datetime | None:
+        """Measured up to this slot, not included; null while attached."""
         return self.row.until
 
-    @strawberry.field(description="Rated power, W; 0 where not given.")
+    @told
     def rated_power_w(self) -> int:
+        """Rated power, W; 0 where not given."""
         return self.row.rated_power_w
 
-    @strawberry.field(description="What a battery or vehicle can hold, Wh; 0 for others.")
+    @told
     def capacity_wh(self) -> WattHours:
+        """What a battery or vehicle can hold, Wh; 0 for others."""
         return self.row.capacity_wh
 
-    @strawberry.field(description="What the platform never takes out of a battery, Wh.")
+    @told
     def reserve_wh(self) -> WattHours:
+        """What the platform never takes out of a battery, Wh."""
         return self.row.reserve_wh
 
-    @strawberry.field(description="Round-trip efficiency, booked on charging, percent.")
+    @told
     def efficiency_percent(self) -> Decimal:
+        """Round-trip efficiency, booked on charging, percent."""
         return Decimal(self.row.efficiency_permille) / 10
 
-    @strawberry.field(description="A panel's tilt, degrees from the horizontal; null where not given.")
+    @told
     def tilt_deg(self) -> int | None:
+        """A panel's tilt, degrees from the horizontal; null where not given."""
         return self.row.tilt_deg
 
-    @strawberry.field(description="A panel's azimuth, degrees from north by east; null where not given.")
+    @told
     def azimuth_deg(self) -> int | None:
+        """A panel's azimuth, degrees from north by east; null where not given."""
         return self.row.azimuth_deg
 
-    @strawberry.field(description="As it last accepted to be switched; null where it never did.")
+    @told
     def on(self) -> bool | None:
+        """As it last accepted to be switched; null where it never did."""
         return self.row.switched_on
 
-    @strawberry.field(description="The newest slot it sent a reading for; null before any.")
+    @told
     async def last_slot_start(self, info: Info) -> datetime | None:
+        """The newest slot it sent a reading for; null before any."""
         slot = await info.context.read(read_devices.last_slot, self.row.number)
         return None if slot is None else slot_start(slot)
 
-    @strawberry.field(description="Its newest order, null where it never got one.")
+    @told
     async def last_order(self, info: Info) -> DeviceOrder | None:
+        """Its newest order, null where it never got one."""
         row = await info.context.read(read_devices.last_order, self.row.device_id)
         return None if row is None else order_of(row)
 
-    @strawberry.field(description="Its own readings; by default the last 96 buckets.")
+    @told
     async def energy(
         self,
         info: Info,
@@ -128,6 +148,7 @@ class Device(relay.Node):
         last: Last = None,
         resolution: Resolution = Resolution.QUARTER_HOUR,
     ) -> DeviceSeries:
+        """Its own readings; by default the last 96 buckets."""
         await info.context.reached("metering", self.after)
         asked = await window(info.context, from_, to, last, resolution)
         return DeviceSeries(series=await device_series(info.context, self.row, asked))

@@ -8,6 +8,7 @@ from uuid import UUID
 import strawberry
 
 from gateway.context import Context, Info
+from gateway.described import told
 from gateway.permission import inside
 from gateway.scalars import WattHours
 from gateway.series import Balance, BalanceColumns, Series, Spanned, percent, wh, wh_column
@@ -27,20 +28,23 @@ LazyDevice = Annotated["Device", strawberry.lazy("gateway.devices")]
 
 
 @inside
-@strawberry.type(description="A household's energy in one bucket.")
 class EnergyNode(Balance):
+    """A household's energy in one bucket."""
+
     untracked_wh: WattHours | None = wh("Consumption that no device accounts for")
 
 
 @inside
-@strawberry.type(description="A household's energy, one list for each value.")
 class EnergyColumns(BalanceColumns):
+    """A household's energy, one list for each value."""
+
     untracked_wh: list[WattHours | None] = wh_column("Consumption that no device accounts for")
 
 
 @inside
-@strawberry.type(description="What one device consumed in the window.")
 class DeviceShare:
+    """What one device consumed in the window."""
+
     device: LazyDevice = strawberry.field(description="The device.")
     energy_wh: WattHours = strawberry.field(description="What it consumed in the whole window, Wh.")
     share_percent: Decimal = strawberry.field(description="Its part of the household's consumption, percent.")
@@ -48,110 +52,129 @@ class DeviceShare:
 
 
 @inside
-@strawberry.type(description="A household's energy over a window.")
 class HouseholdEnergy(Spanned):
+    """A household's energy over a window."""
+
     household: strawberry.Private[HouseholdRow]
     as_of: strawberry.Private[datetime | None]
 
-    @strawberry.field(description="One node for each bucket.")
+    @told
     def nodes(self) -> list[EnergyNode]:
+        """One node for each bucket."""
         return self.series.nodes(EnergyNode)
 
-    @strawberry.field(description="The same as columns, for long series.")
+    @told
     def columns(self) -> EnergyColumns:
+        """The same as columns, for long series."""
         return self.series.columns(EnergyColumns)
 
-    @strawberry.field(description="The whole window in one node.")
+    @told
     def total(self) -> EnergyNode:
+        """The whole window in one node."""
         return self.series.total(EnergyNode)
 
-    @strawberry.field(description="The appliances and vehicles, the largest consumer first.")
+    @told
     async def devices(self, info: Info) -> list[DeviceShare]:
+        """The appliances and vehicles, the largest consumer first."""
         return await _shares(info.context, self.household, self.series, self.as_of)
 
-    @strawberry.field(description="Consumption that no device accounts for, Wh; null where unknown.")
+    @told
     def untracked_wh(self) -> WattHours | None:
+        """Consumption that no device accounts for, Wh; null where unknown."""
         return self.series.sums.total("untracked_wh")
 
-    @strawberry.field(description="The untracked part of consumption, percent; null without consumption.")
+    @told
     def untracked_percent(self) -> Decimal | None:
+        """The untracked part of consumption, percent; null without consumption."""
         untracked, whole = (self.series.sums.total(name) for name in ("untracked_wh", "consumption_wh"))
         return None if untracked is None or not whole else percent(untracked, whole)
 
 
 @inside
-@strawberry.type(description="A device's own readings in one bucket.")
 class DeviceEnergyNode(Balance):
-    pass
+    """A device's own readings in one bucket."""
 
 
 @inside
-@strawberry.type(description="A device's own readings over a window.")
 class DeviceSeries(Spanned):
-    @strawberry.field(description="One node for each bucket.")
+    """A device's own readings over a window."""
+
+    @told
     def nodes(self) -> list[DeviceEnergyNode]:
+        """One node for each bucket."""
         return self.series.nodes(DeviceEnergyNode)
 
-    @strawberry.field(description="The same as columns, for long series.")
+    @told
     def columns(self) -> BalanceColumns:
+        """The same as columns, for long series."""
         return self.series.columns(BalanceColumns)
 
-    @strawberry.field(description="The whole window in one node.")
+    @told
     def total(self) -> DeviceEnergyNode:
+        """The whole window in one node."""
         return self.series.total(DeviceEnergyNode)
 
 
 @inside
-@strawberry.type(description="A community's energy in one bucket, and what its members shared.")
 class CommunityEnergyNode(Balance):
+    """A community's energy in one bucket, and what its members shared."""
+
     shared_wh: WattHours | None = wh("Given by members and received by members")
     from_outside_wh: WattHours | None = wh("Taken from outside the community")
     to_outside_wh: WattHours | None = wh("Given to outside the community")
 
 
 @inside
-@strawberry.type(description="A community's energy, one list for each value.")
 class CommunityEnergyColumns(BalanceColumns):
+    """A community's energy, one list for each value."""
+
     shared_wh: list[WattHours | None] = wh_column("Given by members and received by members")
     from_outside_wh: list[WattHours | None] = wh_column("Taken from outside the community")
     to_outside_wh: list[WattHours | None] = wh_column("Given to outside the community")
 
 
 @inside
-@strawberry.type(description="A community's energy over a window: the sums of its members.")
 class CommunityEnergy(Spanned):
-    @strawberry.field(description="One node for each bucket.")
+    """A community's energy over a window: the sums of its members."""
+
+    @told
     def nodes(self) -> list[CommunityEnergyNode]:
+        """One node for each bucket."""
         return self.series.nodes(CommunityEnergyNode)
 
-    @strawberry.field(description="The same as columns, for long series.")
+    @told
     def columns(self) -> CommunityEnergyColumns:
+        """The same as columns, for long series."""
         return self.series.columns(CommunityEnergyColumns)
 
-    @strawberry.field(description="The whole window in one node.")
+    @told
     def total(self) -> CommunityEnergyNode:
+        """The whole window in one node."""
         return self.series.total(CommunityEnergyNode)
 
 
 @inside
-@strawberry.type(description="The whole grid's energy in one bucket.")
 class GridEnergyNode(Balance):
-    pass
+    """The whole grid's energy in one bucket."""
 
 
 @inside
-@strawberry.type(description="The whole grid's energy over a window: the sums of all households.")
 class GridEnergy(Spanned):
-    @strawberry.field(description="One node for each bucket.")
+    """The whole grid's energy over a window: the sums of all households."""
+
+    @told
     def nodes(self) -> list[GridEnergyNode]:
+        """One node for each bucket."""
         return self.series.nodes(GridEnergyNode)
 
-    @strawberry.field(description="The same as columns, for long series.")
+    @told
     def columns(self) -> BalanceColumns:
+        """The same as columns, for long series."""
         return self.series.columns(BalanceColumns)
 
-    @strawberry.field(description="The whole window in one node.")
+    @told
     def total(self) -> GridEnergyNode:
+        """The whole window in one node."""
         return self.series.total(GridEnergyNode)
 
 

@@ -9,6 +9,7 @@ import strawberry
 
 from gateway.access import Principal
 from gateway.context import Context
+from gateway.described import told
 from gateway.faults import Fault
 from gateway.pages import PageInfo, checked_first
 from gateway.permission import guarded, inside
@@ -20,8 +21,9 @@ from write_side.events import Recorded
 
 
 @inside
-@strawberry.type(description="The fact that brought something.")
 class Cause:
+    """The fact that brought something."""
+
     position: Position = strawberry.field(description="Where the fact stands in the log.")
     fact: str = strawberry.field(description="The fact's name.")
     at: datetime = strawberry.field(description="The grid's time of the fact.")
@@ -29,8 +31,9 @@ class Cause:
 
 
 @guarded
-@strawberry.type(description="A fact as it stands in the log.")
 class FactEntry:
+    """A fact as it stands in the log."""
+
     recorded: strawberry.Private[Recorded]
     read_for: strawberry.Private[Scope]
 
@@ -38,50 +41,61 @@ class FactEntry:
         """Whoever it was read for."""
         return principal.scope == self.read_for
 
-    @strawberry.field(description="Where it stands; resume behind it with `after`.")
+    @told
     def position(self) -> Position:
+        """Where it stands; resume behind it with `after`."""
         return written(self.recorded.position)
 
-    @strawberry.field(description="Its name.")
+    @told
     def name(self) -> str:
+        """Its name."""
         return type(self.recorded.fact).__name__
 
-    @strawberry.field(description="The stream it belongs to.")
+    @told
     def stream(self) -> str:
+        """The stream it belongs to."""
         return self.recorded.stream
 
-    @strawberry.field(description="The grid's time.")
+    @told
     def at(self) -> datetime:
+        """The grid's time."""
         return self.recorded.at
 
-    @strawberry.field(description="The wall time.")
+    @told
     def recorded_at(self) -> datetime:
+        """The wall time."""
         return self.recorded.recorded_at
 
-    @strawberry.field(description="Who stated it: a principal, or a standing order of the grid.")
+    @told
     def by(self) -> str:
+        """Who stated it: a principal, or a standing order of the grid."""
         return self.recorded.by
 
-    @strawberry.field(description="The idempotency key of its command.")
+    @told
     def key(self) -> str:
+        """The idempotency key of its command."""
         return self.recorded.key
 
-    @strawberry.field(description="The position of the fact it answers; null for none.")
+    @told
     def cause(self) -> Position | None:
+        """The position of the fact it answers; null for none."""
         return None if self.recorded.cause is None else written(self.recorded.cause)
 
-    @strawberry.field(description="The same for all that one request led to.")
+    @told
     def correlation(self) -> str:
+        """The same for all that one request led to."""
         return self.recorded.correlation
 
-    @strawberry.field(description="What it states; units are in the names.")
+    @told
     def body(self) -> Plain:
+        """What it states; units are in the names."""
         return Plain(msgspec.to_builtins(self.recorded.fact))
 
 
 @inside
-@strawberry.type(description="A page of the log.")
 class FactConnection:
+    """A page of the log."""
+
     nodes: list[FactEntry] = strawberry.field(description="The facts, the oldest first.")
     page_info: PageInfo = strawberry.field(description="Where the page lies; its cursors are positions.")
 

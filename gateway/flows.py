@@ -6,6 +6,7 @@ from decimal import Decimal
 import strawberry
 
 from gateway.context import Context
+from gateway.described import told
 from gateway.permission import inside
 from gateway.scalars import WattHours
 from gateway.series import Bucket, Columns, Series, Spanned, percent, wh, wh_column
@@ -22,8 +23,9 @@ _OWN_TO_GRID = "Out of batteries to the grid, of own production"
 
 
 @inside
-@strawberry.type(description="A household's flows in one bucket: settled slots with every term only.")
 class FlowNode(Bucket):
+    """A household's flows in one bucket: settled slots with every term only."""
+
     pv_to_load_wh: WattHours | None = wh("Production to load")
     pv_to_battery_wh: WattHours | None = wh("Production into batteries")
     pv_to_grid_wh: WattHours | None = wh("Production to the grid")
@@ -42,8 +44,9 @@ class FlowNode(Bucket):
 
 
 @inside
-@strawberry.type(description="A household's flows, one list for each value.")
 class FlowColumns(Columns):
+    """A household's flows, one list for each value."""
+
     pv_to_load_wh: list[WattHours | None] = wh_column("Production to load")
     pv_to_battery_wh: list[WattHours | None] = wh_column("Production into batteries")
     pv_to_grid_wh: list[WattHours | None] = wh_column("Production to the grid")
@@ -62,24 +65,29 @@ class FlowColumns(Columns):
 
 
 @inside
-@strawberry.type(description="A household's flows over a window.")
 class HouseholdFlows(Spanned):
-    @strawberry.field(description="One node for each bucket.")
+    """A household's flows over a window."""
+
+    @told
     def nodes(self) -> list[FlowNode]:
+        """One node for each bucket."""
         return self.series.nodes(FlowNode)
 
-    @strawberry.field(description="The same as columns, for long series.")
+    @told
     def columns(self) -> FlowColumns:
+        """The same as columns, for long series."""
         return self.series.columns(FlowColumns)
 
-    @strawberry.field(description="The whole window in one node; stocks are those at its end.")
+    @told
     def total(self) -> FlowNode:
+        """The whole window in one node; stocks are those at its end."""
         return self.series.total(FlowNode)
 
 
 @inside
-@strawberry.type(description="What a household's batteries hold together.")
 class BatteryState:
+    """What a household's batteries hold together."""
+
     capacity_wh: WattHours = strawberry.field(description="What they can hold, Wh.")
     stock_wh: WattHours | None = wh("What they hold, accounted from charge and discharge")
     own_wh: WattHours | None = wh("Of that, own production")

@@ -23,13 +23,12 @@ from strawberry.types.unset import UNSET, UnsetType
 from gateway.access import TokenRefused, bearer_token, verify
 from gateway.context import Context, Parts
 from gateway.faults import status_of
+from gateway.limits import LIMITS
 from gateway.media_types import GRAPHQL_RESPONSE, negotiated
 from gateway.sockets import SocketHandler, refuse_connection
 
-LARGEST_BODY = 256 * 1024
 MOST_IN_FLIGHT = 256
 FIRST_WORD_WITHIN = timedelta(seconds=10)
-SUBSCRIPTIONS_PER_CONNECTION = 100
 
 
 class TooLarge(Exception):
@@ -47,7 +46,7 @@ class GraphQLOverHTTP(GraphQL[Context, None]):
             graphql_ide=None,
             subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL, GRAPHQL_SSE_PROTOCOL),
             connection_init_wait_timeout=FIRST_WORD_WITHIN,
-            max_subscriptions_per_connection=SUBSCRIPTIONS_PER_CONNECTION,
+            max_subscriptions_per_connection=LIMITS.subscriptions,
         )
         self._parts = parts
 
@@ -80,7 +79,7 @@ class GraphQLOverHTTP(GraphQL[Context, None]):
             response.headers["WWW-Authenticate"] = "Bearer"
             return response
         except TooLarge:
-            return _error(request, 413, "TOO_LARGE", f"the body is longer than {LARGEST_BODY} bytes")
+            return _error(request, 413, "TOO_LARGE", f"the body is longer than {LIMITS.body} bytes")
         except HTTPException as error:
             not_by_get = isinstance(error.__cause__, InvalidOperationTypeError)
             status = 405 if not_by_get else error.status_code
@@ -181,7 +180,7 @@ def _bounded(receive: Receive) -> Receive:
         nonlocal length
         message = await receive()
         length += len(message.get("body", b""))
-        if length > LARGEST_BODY:
+        if length > LIMITS.body:
             raise TooLarge
         return message
 

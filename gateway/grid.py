@@ -6,6 +6,7 @@ import strawberry
 
 from gateway.access import Principal
 from gateway.context import Context, Info
+from gateway.described import told
 from gateway.energy import GridEnergy, GridEnergyNode, grid_series
 from gateway.permission import guarded
 from gateway.positions import Place
@@ -20,15 +21,16 @@ from write_side.rules.timeslots import Resolution
 
 
 @guarded
-@strawberry.type(description="All households together.")
 class Grid:
+    """All households together."""
+
     after: strawberry.Private[Place | None] = None
 
     def seen_by(self, principal: Principal) -> bool:
         """In a small grid its sums tell about single homes: whoever sees those sees these."""
         return principal.sees_every_household
 
-    @strawberry.field(description="Energy of all households together; by default the last 96 buckets.")
+    @told
     async def energy(
         self,
         info: Info,
@@ -37,26 +39,31 @@ class Grid:
         last: Last = None,
         resolution: Resolution = Resolution.QUARTER_HOUR,
     ) -> GridEnergy:
+        """Energy of all households together; by default the last 96 buckets."""
         await info.context.reached("metering", self.after)
         asked = await window(info.context, from_, to, last, resolution)
         return GridEnergy(series=await grid_series(info.context, asked))
 
-    @strawberry.field(description="How many households have signed up.")
+    @told
     async def household_count(self, info: Info) -> int:
+        """How many households have signed up."""
         return await info.context.read(count_households, info.context.scope)
 
-    @strawberry.field(description="How many communities there are.")
+    @told
     async def community_count(self, info: Info) -> int:
+        """How many communities there are."""
         return await info.context.read(count_communities, info.context.scope)
 
-    @strawberry.field(description="How many devices are attached.")
+    @told
     async def device_count(self, info: Info) -> int:
+        """How many devices are attached."""
         return await info.context.read(count_devices)
 
 
 @guarded
-@strawberry.type(description="The newest slot that has passed, as far as it has been reported.")
 class GridNow:
+    """The newest slot that has passed, as far as it has been reported."""
+
     slot_start: datetime = strawberry.field(description="The newest slot that has passed.")
     consumption_wh: WattHours | None = wh("Consumption reported so far")
     production_wh: WattHours | None = wh("Production reported so far")

@@ -18,6 +18,7 @@ from gateway.autarky import (
 from gateway.communities import Community, visible_community
 from gateway.consent import Consent, consents_of
 from gateway.context import Context, Info
+from gateway.described import told
 from gateway.devices import Device, visible_device
 from gateway.energy import HouseholdEnergy, household_series
 from gateway.flows import BatteryState, HouseholdFlows, battery_state, flow_series
@@ -32,8 +33,9 @@ from write_side.rules.timeslots import Resolution
 
 
 @inside
-@strawberry.type(description="Where a household's readings go and its orders come from.")
 class Topics:
+    """Where a household's readings go and its orders come from."""
+
     mqtt_readings: str = strawberry.field(description="MQTT topic for readings, QoS 1.")
     nats_readings: str = strawberry.field(description="NATS subject for readings, JetStream.")
     mqtt_orders: str = strawberry.field(description="MQTT topic of orders to its devices.")
@@ -45,8 +47,9 @@ class Topics:
 
 
 @guarded
-@strawberry.type(description="A household: people on one contract, with one connection to the grid.")
 class Household(relay.Node):
+    """A household: people on one contract, with one connection to the grid."""
+
     household_id: relay.NodeID[UUID]
     row: strawberry.Private[HouseholdRow]
     after: strawberry.Private[Place | None] = None
@@ -55,32 +58,39 @@ class Household(relay.Node):
         """Its own people and whoever sees every household."""
         return principal.sees_every_household or principal.household_id == self.household_id
 
-    @strawberry.field(description="The raw id, as topics and tokens name it.")
+    @told
     def uuid(self) -> UUID:
+        """The raw id, as topics and tokens name it."""
         return self.household_id
 
-    @strawberry.field(description="Its name; empty once its people were forgotten.")
+    @told
     def name(self) -> str:
+        """Its name; empty once its people were forgotten."""
         return self.row.name
 
-    @strawberry.field(description="The grid's time when it signed up.")
+    @told
     def registered_at(self) -> datetime:
+        """The grid's time when it signed up."""
         return self.row.registered_at
 
-    @strawberry.field(description="The power it subscribed to, W.")
+    @told
     def subscribed_power_w(self) -> int:
+        """The power it subscribed to, W."""
         return self.row.subscribed_power_w
 
-    @strawberry.field(description="The network area it stands in for life, raw id.")
+    @told
     def area(self) -> UUID:
+        """The network area it stands in for life, raw id."""
         return self.row.area_id
 
-    @strawberry.field(description="The community it shares in; null for none.")
+    @told
     async def community(self, info: Info) -> Community | None:
+        """The community it shares in; null for none."""
         return await visible_community(info.context, self.row.community_id, self.after)
 
-    @strawberry.field(description="Where its readings go and its orders come from.")
+    @told
     def topics(self) -> Topics:
+        """Where its readings go and its orders come from."""
         own, area = self.household_id, self.row.area_id
         return Topics(
             mqtt_readings=f"readings/{area}/{own}",
@@ -93,18 +103,20 @@ class Household(relay.Node):
             nats_live=f"live.{own}",
         )
 
-    @strawberry.field(description="Its devices in the order they were attached.")
+    @told
     async def devices(self, info: Info, include_detached: bool = False) -> list[Device]:
+        """Its devices in the order they were attached."""
         rows = await info.context.read(
             read_devices.devices, info.context.scope, self.household_id, include_detached=include_detached
         )
         return [Device(device_id=row.device_id, row=row, after=self.after) for row in rows]
 
-    @strawberry.field(description="One of its devices; null where it has no such one.")
+    @told
     async def device(self, info: Info, id: relay.GlobalID) -> Device | None:
+        """One of its devices; null where it has no such one."""
         return await visible_device(info.context, raw_id(id, "Device"), self.household_id, self.after)
 
-    @strawberry.field(description="Its energy; by default the last 96 buckets, as known now or at `asOf`.")
+    @told
     async def energy(
         self,
         info: Info,
@@ -114,12 +126,13 @@ class Household(relay.Node):
         resolution: Resolution = Resolution.QUARTER_HOUR,
         as_of: AsOf = None,
     ) -> HouseholdEnergy:
+        """Its energy; by default the last 96 buckets, as known now or at `asOf`."""
         await info.context.reached("metering", self.after)
         asked = await window(info.context, from_, to, last, resolution)
         series = await household_series(info.context, self.row, asked, as_of)
         return HouseholdEnergy(series=series, household=self.row, as_of=as_of)
 
-    @strawberry.field(description="Where its energy came from and went to; by default the last 96 buckets.")
+    @told
     async def flows(
         self,
         info: Info,
@@ -128,11 +141,12 @@ class Household(relay.Node):
         last: Last = None,
         resolution: Resolution = Resolution.QUARTER_HOUR,
     ) -> HouseholdFlows:
+        """Where its energy came from and went to; by default the last 96 buckets."""
         await info.context.reached("metering", self.after)
         asked = await window(info.context, from_, to, last, resolution)
         return HouseholdFlows(series=await flow_series(info.context, self.row, asked))
 
-    @strawberry.field(description="How far it fed itself over a window; by default the last 96 slots.")
+    @told
     async def autarky(
         self,
         info: Info,
@@ -140,26 +154,31 @@ class Household(relay.Node):
         to: To = None,
         last: Last = None,
     ) -> AutarkyFigures:
+        """How far it fed itself over a window; by default the last 96 slots."""
         await info.context.reached("metering", self.after)
         asked = await window(info.context, from_, to, last)
         return await household_figures(info.context, self.household_id, self.row.number, asked)
 
-    @strawberry.field(description="Where it stands with autarky.")
+    @told
     async def autarky_state(self, info: Info) -> AutarkyState:
+        """Where it stands with autarky."""
         await info.context.reached("autarky", self.after)
         return await autarky_state(info.context, self.household_id)
 
-    @strawberry.field(description="How its autarky is judged.")
+    @told
     async def autarky_rule(self, info: Info) -> AutarkyRule:
+        """How its autarky is judged."""
         return await autarky_rule(info.context, self.household_id)
 
-    @strawberry.field(description="What its batteries hold; null where it has none.")
+    @told
     async def battery(self, info: Info) -> BatteryState | None:
+        """What its batteries hold; null where it has none."""
         await info.context.reached("metering", self.after)
         return await battery_state(info.context, self.row)
 
-    @strawberry.field(description="What its data may be used for; nothing by default.")
+    @told
     async def consents(self, info: Info) -> list[Consent]:
+        """What its data may be used for; nothing by default."""
         return await consents_of(info.context, self.household_id)
 
 

@@ -8,6 +8,7 @@ import strawberry
 
 from gateway.access import Principal
 from gateway.context import Context, Info
+from gateway.described import listed, told
 from gateway.devices import Device, visible_device
 from gateway.households import Household, visible_household
 from gateway.pages import Edge, PageInfo, checked_first, cursor, edges, key_of
@@ -18,8 +19,10 @@ from projections.visibility import Scope
 from write_side.rules.timeslots import slot_start
 
 
-@strawberry.enum(description="Why a message or reading could not be used.")
+@listed
 class KeptAsideReason(StrEnum):
+    """Why a message or reading could not be used."""
+
     UNKNOWN_DEVICE = "UNKNOWN_DEVICE"
     MALFORMED = "MALFORMED"
     FUTURE = "FUTURE"
@@ -30,8 +33,9 @@ class KeptAsideReason(StrEnum):
 
 
 @guarded
-@strawberry.type(description="A message or reading that could not be used.")
 class KeptAside:
+    """A message or reading that could not be used."""
+
     row: strawberry.Private[KeptAsideRow]
     read_for: strawberry.Private[Scope]
 
@@ -39,56 +43,67 @@ class KeptAside:
         """Whoever it was read for."""
         return principal.scope == self.read_for
 
-    @strawberry.field(description="The subject it came in on.")
+    @told
     def subject(self) -> str:
+        """The subject it came in on."""
         return self.row.subject
 
-    @strawberry.field(description="Why it could not be used.")
+    @told
     def reason(self) -> KeptAsideReason:
+        """Why it could not be used."""
         return KeptAsideReason(self.row.reason)
 
-    @strawberry.field(description="The wall time at which the intake got it.")
+    @told
     def received_at(self) -> datetime:
+        """The wall time at which the intake got it."""
         return self.row.received_at
 
-    @strawberry.field(description="The message as it came, its first 4 kB; what is no text is shown as �.")
+    @told
     def raw(self) -> str:
+        """The message as it came, its first 4 kB; what is no text is shown as �."""
         return bytes(self.row.raw).decode(errors="replace").replace("\0", "�")
 
-    @strawberry.field(description="The household it names; null where it names none there is.")
+    @told
     async def household(self, info: Info) -> Household | None:
+        """The household it names; null where it names none there is."""
         return await visible_household(info.context, self.row.household_id)
 
-    @strawberry.field(description="The device it names; null where it names none there is.")
+    @told
     async def device(self, info: Info) -> Device | None:
+        """The device it names; null where it names none there is."""
         return await visible_device(info.context, self.row.device_id)
 
-    @strawberry.field(description="The raw device id it names; null where it names none.")
+    @told
     def device_uuid(self) -> UUID | None:
+        """The raw device id it names; null where it names none."""
         return self.row.device_id
 
-    @strawberry.field(description="The slot it names; null where it names none.")
+    @told
     def slot_start(self) -> datetime | None:
+        """The slot it names; null where it names none."""
         return None if self.row.slot is None else slot_start(self.row.slot)
 
 
 @inside
-@strawberry.type(description="How many entries have one reason.")
 class ReasonCount:
+    """How many entries have one reason."""
+
     reason: KeptAsideReason = strawberry.field(description="The reason.")
     count: int = strawberry.field(description="How many entries have it, with those no longer kept.")
 
 
 @inside
-@strawberry.type(description="A page of what could not be used.")
 class KeptAsideConnection:
+    """A page of what could not be used."""
+
     edges: list[Edge[KeptAside]] = strawberry.field(description="The entries, the newest first.")
     page_info: PageInfo = strawberry.field(description="Where the page lies.")
     total_count: int = strawberry.field(description="How many entries there are, of the reason asked for.")
     counts: list[ReasonCount] = strawberry.field(description="How many entries there are by reason.")
 
-    @strawberry.field(description="The entries without their cursors.")
+    @told
     def nodes(self) -> list[KeptAside]:
+        """The entries without their cursors."""
         return [edge.node for edge in self.edges]
 
 

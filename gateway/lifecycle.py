@@ -9,9 +9,8 @@ from strawberry.schema.schema import validate_document
 from strawberry.types import StreamExecutionResult
 
 from gateway.context import Context, Operation, begin_operation, operation
-from gateway.limits import Limits, page_sizes, too_complex
+from gateway.limits import LIMITS, page_sizes, too_complex
 
-LIMITS = Limits()
 _CACHED_TEXTS = 256
 _LONGEST_CACHED_TEXT = 16_000
 _CORRELATION_HEADER = "x-correlation-id"

@@ -4,6 +4,7 @@ The sums are those of the query with all its fragments written out; as a fragmen
 its measure used wherever it is spread, the time is linear in the text however fragments are nested.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import reduce
@@ -34,13 +35,24 @@ _INTROSPECTION = frozenset(("__schema", "__type"))  # graphql-core bounds their 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """The largest query that is answered. A field costs 1, what lies in a page once per entry of it."""
+    """The largest request that is answered. A field costs 1, what lies in a page once per entry of it."""
 
     depth: int = 12
     aliases: int = 30
     directives: int = 20
     tokens: int = 2_000
     cost: int = 10_000
+    body: int = 256 * 1024
+    subscriptions: int = 100
+
+    @classmethod
+    def from_environment(cls) -> "Limits":
+        """Each limit as SMARTRIX_LIMIT_<NAME> sets it; ValueError for what is no number."""
+        set_to = {name: os.environ.get(f"SMARTRIX_LIMIT_{name.upper()}") for name in cls.__dataclass_fields__}
+        return cls(**{name: int(value) for name, value in set_to.items() if value is not None})
+
+
+LIMITS = Limits.from_environment()
 
 
 @dataclass(frozen=True)

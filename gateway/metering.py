@@ -11,6 +11,7 @@ from strawberry import relay
 
 from gateway import refusals
 from gateway.context import Context, Info
+from gateway.described import taken
 from gateway.identity import raw_id
 from gateway.permission import inside
 from gateway.scalars import WattHours
@@ -38,8 +39,10 @@ def _values(what: str) -> Any:
     )
 
 
-@strawberry.input(description="What one device measured, one value for each slot of the reading.")
+@taken
 class DeviceReadingInput:
+    """What one device measured, one value for each slot of the reading."""
+
     device_id: relay.GlobalID = strawberry.field(description="The device.")
     consumption_wh: list[int | None] | None = _values("Consumption, Wh")
     production_wh: list[int | None] | None = _values("Production, Wh")
@@ -51,8 +54,10 @@ class DeviceReadingInput:
     power_w: list[int | None] | None = _values("Power at the end of the slot, W")
 
 
-@strawberry.input(description="What a household's devices measured in one slot, or in several that follow.")
+@taken
 class ReadingInput:
+    """What a household's devices measured in one slot, or in several that follow."""
+
     slot: datetime | None = strawberry.field(
         default=None, description="The beginning of the one slot; instead of `from` and `slots`."
     )
@@ -66,15 +71,18 @@ class ReadingInput:
     devices: list[DeviceReadingInput] = strawberry.field(description="The devices that measured.")
 
 
-@strawberry.input(description="Readings of one household.")
+@taken
 class RecordReadingsInput:
+    """Readings of one household."""
+
     household_id: relay.GlobalID = strawberry.field(description="The household.")
     readings: list[ReadingInput] = strawberry.field(description="At most 100.")
 
 
 @inside
-@strawberry.type(description="The readings are on disk; the views have them a moment later.")
 class RecordReadingsPayload:
+    """The readings are on disk; the views have them a moment later."""
+
     accepted: int = strawberry.field(description="How many readings were acknowledged.")
     sequence: WattHours = strawberry.field(description="The place of the last one in the intake.")
 

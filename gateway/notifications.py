@@ -14,6 +14,7 @@ from gateway import refusals
 from gateway.access import Principal
 from gateway.communities import Community, visible_community
 from gateway.context import Context, Info
+from gateway.described import listed, taken, told
 from gateway.facts import Cause, cause_at
 from gateway.following import LAST_ID, follow, start_of
 from gateway.households import Household, visible_household
@@ -31,8 +32,10 @@ from write_side import commands
 from write_side.rules.timeslots import slot_start
 
 
-@strawberry.enum(description="What a notification is about.")
+@listed
 class NotificationKind(StrEnum):
+    """What a notification is about."""
+
     AUTARKY_REACHED = "AUTARKY_REACHED"
     AUTARKY_LOST = "AUTARKY_LOST"
     COMMUNITY_AUTARKY_REACHED = "COMMUNITY_AUTARKY_REACHED"
@@ -42,8 +45,9 @@ class NotificationKind(StrEnum):
 
 
 @guarded
-@strawberry.type(description="What one household was told.")
 class Notification(relay.Node):
+    """What one household was told."""
+
     notification_id: relay.NodeID[str]
     row: strawberry.Private[NotificationRow]
 
@@ -51,62 +55,74 @@ class Notification(relay.Node):
         """The people of the household and whoever sees every household."""
         return principal.sees_every_household or principal.household_id == self.row.household_id
 
-    @strawberry.field(description="Resume behind it with `after`; `markRead` takes it as `upTo`.")
+    @told
     def position(self) -> Position:
+        """Resume behind it with `after`; `markRead` takes it as `upTo`."""
         return written(self.row.position, str(self.row.household_id), self.row.kind)
 
-    @strawberry.field(description="The grid's time.")
+    @told
     def at(self) -> datetime:
+        """The grid's time."""
         return self.row.at
 
-    @strawberry.field(description="The wall time at which it was stated.")
+    @told
     def recorded_at(self) -> datetime:
+        """The wall time at which it was stated."""
         return self.row.recorded_at
 
-    @strawberry.field(description="What it is about.")
+    @told
     def kind(self) -> NotificationKind:
+        """What it is about."""
         return NotificationKind(self.row.kind)
 
-    @strawberry.field(description="One line.")
+    @told
     def title(self) -> str:
+        """One line."""
         return wording(self.row).title
 
-    @strawberry.field(description="The whole of it, with figures and local times.")
+    @told
     def text(self) -> str:
+        """The whole of it, with figures and local times."""
         return wording(self.row).text
 
-    @strawberry.field(description="Whether its people have read it.")
+    @told
     def read(self) -> bool:
+        """Whether its people have read it."""
         return self.row.read
 
-    @strawberry.field(description="The slot it is about; null where it is about none.")
+    @told
     def slot_start(self) -> datetime | None:
+        """The slot it is about; null where it is about none."""
         return None if self.row.slot is None else slot_start(self.row.slot)
 
-    @strawberry.field(description="The self-sufficiency it is about, percent; null where it is about none.")
+    @told
     def self_sufficiency_percent(self) -> Decimal | None:
+        """The self-sufficiency it is about, percent; null where it is about none."""
         told = self.row.body.get("selfSufficiencyPercent")
         return None if told is None else Decimal(told)
 
-    @strawberry.field(
-        description="The household that was told; null where the asker may not see it any more."
-    )
+    @told
     async def household(self, info: Info) -> Household | None:
+        """The household that was told; null where the asker may not see it any more."""
         return await visible_household(info.context, self.row.household_id)
 
-    @strawberry.field(description="The community it is about; null where it is about none.")
+    @told
     async def community(self, info: Info) -> Community | None:
+        """The community it is about; null where it is about none."""
         if not self.row.kind.startswith("COMMUNITY"):
             return None
         return await visible_community(info.context, self.row.subject_id)
 
-    @strawberry.field(description="The fact that brought it.")
+    @told
     async def cause(self, info: Info) -> Cause:
+        """The fact that brought it."""
         return await cause_at(info.context, self.row.position)
 
 
-@strawberry.input(description="Notifications that have been read.")
+@taken
 class MarkReadInput:
+    """Notifications that have been read."""
+
     household_id: relay.GlobalID = strawberry.field(description="The household.")
     up_to: Position = strawberry.field(description="The newest notification that was read: its position.")
     idempotency_key: str | None = strawberry.field(
@@ -115,8 +131,9 @@ class MarkReadInput:
 
 
 @inside
-@strawberry.type(description="What is left to read.")
 class MarkReadPayload:
+    """What is left to read."""
+
     position: Position = strawberry.field(description="The receipt: `after` takes it.")
     unread_count: int = strawberry.field(description="Notifications the household has not read.")
 

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 
 import strawberry
 
+from gateway.described import told
 from gateway.faults import Fault
 from gateway.permission import inside
 
@@ -18,8 +19,9 @@ LARGEST_PAGE = 100
 
 
 @inside
-@strawberry.type(description="Where a page lies in its list.")
 class PageInfo:
+    """Where a page lies in its list."""
+
     has_next_page: bool = strawberry.field(description="Whether entries follow this page.")
     has_previous_page: bool = strawberry.field(description="Whether this page was asked for behind a cursor.")
     start_cursor: str | None = strawberry.field(description="The first entry's cursor, null for none.")
@@ -29,21 +31,24 @@ class PageInfo:
 
 
 @inside
-@strawberry.type(description="An entry of a page.")
 class Edge(Generic[T]):
+    """An entry of a page."""
+
     cursor: str = strawberry.field(description="Names this entry; opaque.")
     node: T = strawberry.field(description="The entry itself.")
 
 
 @inside
-@strawberry.type(description="A page of a list.")
 class Connection(Generic[T]):
+    """A page of a list."""
+
     edges: list[Edge[T]] = strawberry.field(description="The entries with their cursors.")
     page_info: PageInfo = strawberry.field(description="Where the page lies.")
     total_count: int = strawberry.field(description="How many entries the whole list has.")
 
-    @strawberry.field(description="The entries without their cursors.")
+    @told
     def nodes(self) -> list[T]:
+        """The entries without their cursors."""
         return [edge.node for edge in self.edges]
 
 

@@ -2,16 +2,19 @@
 
 from collections.abc import Awaitable, Callable
 from enum import Enum
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast, dataclass_transform
 
+import strawberry
 from graphql import GraphQLObjectType, GraphQLSchema
 from strawberry.extensions import FieldExtension
+from strawberry.types.field import StrawberryField
 
 from gateway.access import Principal
 from gateway.context import Context, Info
+from gateway.described import description_of
 
-C = TypeVar("C", bound=type)
-G = TypeVar("G", bound="type[Guarded]")
+T = TypeVar("T")
+G = TypeVar("G", bound="Guarded")
 Resolve = Callable[..., Any]
 ROOTS = ("Query", "Mutation", "Subscription")
 
@@ -32,22 +35,27 @@ class Guarded(Protocol):
         ...
 
 
-def public(cls: C) -> C:
-    """Marks a type that holds nothing of anybody."""
-    cls.__access__ = Access.PUBLIC  # type: ignore[attr-defined]
-    return cls
+@dataclass_transform(kw_only_default=True, field_specifiers=(strawberry.field, StrawberryField))
+def public(cls: type[T]) -> type[T]:
+    """A type that holds nothing of anybody, described by its class."""
+    return _marked(cls, Access.PUBLIC)
 
 
-def guarded(cls: G) -> G:
-    """Marks a type whose objects decide who may see them."""
-    cls.__access__ = Access.GUARDED  # type: ignore[attr-defined]
-    return cls
+@dataclass_transform(kw_only_default=True, field_specifiers=(strawberry.field, StrawberryField))
+def guarded(cls: type[G]) -> type[G]:
+    """A type whose objects decide who may see them, described by its class."""
+    return _marked(cls, Access.GUARDED)
 
 
-def inside(cls: C) -> C:
-    """Marks a type whose objects are parts of something guarded."""
-    cls.__access__ = Access.INSIDE  # type: ignore[attr-defined]
-    return cls
+@dataclass_transform(kw_only_default=True, field_specifiers=(strawberry.field, StrawberryField))
+def inside(cls: type[T]) -> type[T]:
+    """A type whose objects are parts of something guarded, described by its class."""
+    return _marked(cls, Access.INSIDE)
+
+
+def _marked(cls: type[T], access: Access) -> type[T]:
+    cls.__access__ = access  # type: ignore[attr-defined]
+    return strawberry.type(cls, description=description_of(cls))
 
 
 class Asks(FieldExtension):

@@ -1,7 +1,7 @@
 """Refusals as data: one type for each rule that a mutation can break."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import strawberry
 
@@ -9,8 +9,8 @@ from gateway.messages import IntakeFull as StreamFull
 from gateway.permission import public
 from write_side import commands
 
-C = TypeVar("C", bound=type)
-_TYPES: dict[type[Exception], type["Refusal"]] = {}
+T = TypeVar("T")
+_TYPES: dict[type[Exception], type[Any]] = {}
 # What does not exist and what is somebody else's are told alike, to the word.
 _SAME_FOR_ALL = {
     "HouseholdUnknown": "there is no such household",
@@ -25,77 +25,79 @@ class RoleRefused(commands.Refusal):
 
 @strawberry.interface(description="A rule that the mutation would have broken. Nothing was changed.")
 class Refusal:
+    """A rule that the mutation would have broken."""
+
     message: str = strawberry.field(description="What the rule says, and what can be done about it.")
     code: str = strawberry.field(description="The name of the rule, the same as the type's.")
 
 
-def _tells(refusal: type[Exception], description: str) -> Callable[[C], C]:
-    def decorated(cls: C) -> C:
-        made = strawberry.type(description=description)(public(cls))
+def _tells(refusal: type[Exception]) -> Callable[[type[T]], type[T]]:
+    def decorated(cls: type[T]) -> type[T]:
+        made = public(cls)
         _TYPES[refusal] = made
         return made
 
     return decorated
 
 
-@_tells(commands.HouseholdUnknown, "There is no such household.")
+@_tells(commands.HouseholdUnknown)
 class HouseholdUnknown(Refusal):
-    pass
+    """There is no such household."""
 
 
-@_tells(commands.HouseholdAlreadyRegistered, "The household is registered already.")
+@_tells(commands.HouseholdAlreadyRegistered)
 class HouseholdAlreadyRegistered(Refusal):
-    pass
+    """The household is registered already."""
 
 
-@_tells(commands.DeviceUnknown, "There is no such device attached, or it is not one for this.")
+@_tells(commands.DeviceUnknown)
 class DeviceUnknown(Refusal):
-    pass
+    """There is no such device attached, or it is not one for this."""
 
 
-@_tells(commands.DeviceAlreadyAttached, "The device is attached, or the household has a main meter already.")
+@_tells(commands.DeviceAlreadyAttached)
 class DeviceAlreadyAttached(Refusal):
-    pass
+    """The device is attached, or the household has a main meter already."""
 
 
-@_tells(commands.CommunityUnknown, "There is no such community that could be joined or set.")
+@_tells(commands.CommunityUnknown)
 class CommunityUnknown(Refusal):
-    pass
+    """There is no such community that could be joined or set."""
 
 
-@_tells(commands.CommunityNotJoinable, "The community is full, too far away or in another network area.")
+@_tells(commands.CommunityNotJoinable)
 class CommunityNotJoinable(Refusal):
-    pass
+    """The community is full, too far away or in another network area."""
 
 
-@_tells(commands.NotInCommunity, "The household is in no community.")
+@_tells(commands.NotInCommunity)
 class NotInCommunity(Refusal):
-    pass
+    """The household is in no community."""
 
 
-@_tells(commands.ClockNotMovable, "The clock is the wall's, is moving already, or would have to go back.")
+@_tells(commands.ClockNotMovable)
 class ClockNotMovable(Refusal):
-    pass
+    """The clock is the wall's, is moving already, or would have to go back."""
 
 
-@_tells(commands.InvalidInput, "A value is out of its range; the message names it.")
+@_tells(commands.InvalidInput)
 class InvalidInput(Refusal):
-    pass
+    """A value is out of its range; the message names it."""
 
 
-@_tells(commands.KeyReused, "The idempotency key was used before with other input.")
+@_tells(commands.KeyReused)
 class KeyReused(Refusal):
-    pass
+    """The idempotency key was used before with other input."""
 
 
-@_tells(RoleRefused, "This is not for whoever has this role, whatever the object.")
+@_tells(RoleRefused)
 class NotPermitted(Refusal):
-    pass
+    """This is not for whoever has this role, whatever the object."""
 
 
-@_tells(StreamFull, "The intake takes nothing until the workers have caught up; nothing was kept.")
+@_tells(StreamFull)
 class IntakeFull(Refusal):
-    pass
+    """The intake takes nothing until the workers have caught up; nothing was kept."""
 
 
 def told(error: Exception) -> Refusal:
@@ -104,4 +106,5 @@ def told(error: Exception) -> Refusal:
     if refusal is None:
         raise error
     name = refusal.__name__
-    return refusal(message=_SAME_FOR_ALL.get(name, str(error)), code=name)
+    made: Refusal = refusal(message=_SAME_FOR_ALL.get(name, str(error)), code=name)
+    return made

@@ -10,6 +10,7 @@ from strawberry import relay
 from gateway import refusals
 from gateway.access import mint
 from gateway.context import Info
+from gateway.described import taken
 from gateway.households import Household, visible_household
 from gateway.identity import raw_id
 from gateway.permission import inside
@@ -23,8 +24,10 @@ from write_side.group import Receipt
 _KEY = "Repeated with the same input it answers the first answer."
 
 
-@strawberry.input(description="A household that signs up.")
+@taken
 class RegisterHouseholdInput:
+    """A household that signs up."""
+
     name: str = strawberry.field(description="Its name, 1 to 200 characters.")
     address: str = strawberry.field(default="", description="Its postal address, at most 400 characters.")
     latitude: Decimal = strawberry.field(description="Where it stands, degrees north, WGS 84.")
@@ -33,28 +36,36 @@ class RegisterHouseholdInput:
     idempotency_key: str | None = strawberry.field(default=None, description=_KEY)
 
 
-@strawberry.input(description="A household's new name.")
+@taken
 class RenameHouseholdInput:
+    """A household's new name."""
+
     household_id: relay.GlobalID = strawberry.field(description="The household.")
     name: str = strawberry.field(description="Its name, 1 to 200 characters.")
     idempotency_key: str | None = strawberry.field(default=None, description=_KEY)
 
 
-@strawberry.input(description="A community to move into, from the next slot on.")
+@taken
 class JoinCommunityInput:
+    """A community to move into, from the next slot on."""
+
     household_id: relay.GlobalID = strawberry.field(description="The household.")
     community_id: relay.GlobalID = strawberry.field(description="A community of its own network area.")
     idempotency_key: str | None = strawberry.field(default=None, description=_KEY)
 
 
-@strawberry.input(description="A household that leaves its community, from the next slot on.")
+@taken
 class LeaveCommunityInput:
+    """A household that leaves its community, from the next slot on."""
+
     household_id: relay.GlobalID = strawberry.field(description="The household.")
     idempotency_key: str | None = strawberry.field(default=None, description=_KEY)
 
 
-@strawberry.input(description="A consent to give or to withdraw.")
+@taken
 class SetConsentInput:
+    """A consent to give or to withdraw."""
+
     household_id: relay.GlobalID = strawberry.field(description="The household.")
     purpose: ConsentPurpose = strawberry.field(description="What for.")
     granularity: Granularity | None = strawberry.field(
@@ -64,8 +75,9 @@ class SetConsentInput:
 
 
 @inside
-@strawberry.type(description="The household that signed up, with the tokens it needs.")
 class RegisterHouseholdPayload:
+    """The household that signed up, with the tokens it needs."""
+
     position: Position = strawberry.field(description="The receipt: `after` takes it.")
     household: Household | None = strawberry.field(
         description="The household; null while the view is behind."
@@ -80,8 +92,9 @@ class RegisterHouseholdPayload:
 
 
 @inside
-@strawberry.type(description="The household as it stands now.")
 class HouseholdPayload:
+    """The household as it stands now."""
+
     position: Position = strawberry.field(description="The receipt: `after` takes it.")
     household: Household | None = strawberry.field(
         description="The household; null while the view is behind."
@@ -162,7 +175,7 @@ async def rename_household(info: Info, input: RenameHouseholdInput) -> RenameHou
 
 
 async def join_community(info: Info, input: JoinCommunityInput) -> JoinCommunityResult:
-    """Moves a household into a community; to a household one it cannot join is as good as none."""
+    """Moves a household into a community of its own network area, from the next slot on."""
     household_id = own_household(info, input.household_id)
     community_id = raw_id(input.community_id, "Community")
     if community_id is None:
@@ -171,6 +184,7 @@ async def join_community(info: Info, input: JoinCommunityInput) -> JoinCommunity
     try:
         receipt = await send(info, command, key_of(input.idempotency_key))
     except commands.CommunityNotJoinable:
+        # To a household a community it cannot join is as good as none.
         if info.context.asker.sees_every_household:
             raise
         raise commands.CommunityUnknown from None

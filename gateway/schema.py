@@ -1,7 +1,7 @@
 """The schema: every question, every mutation and every subscription. `python -m gateway.schema` prints it."""
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import TypeVar
 from uuid import UUID
 
 import strawberry
@@ -14,6 +14,7 @@ from gateway import autarky_rules, clock, device_orders, metering, notifications
 from gateway.autarky import AutarkyChangedEvent, autarky_events, subjects_of
 from gateway.communities import Community, CommunityOrder, communities_page, visible_community
 from gateway.context import Info, operation
+from gateway.described import description_of, pushed, told_with
 from gateway.devices import visible_device
 from gateway.facts import FactConnection, facts_page
 from gateway.faults import tell
@@ -34,21 +35,29 @@ _NOBODY = UUID(int=0)
 
 
 @inside
-@strawberry.type(description="Who asks.")
 class Viewer:
+    """Who asks."""
+
     role: str = strawberry.field(description="The role in the token.")
     subject: str = strawberry.field(description="The name in the token.")
     household: Household | None = strawberry.field(description="The token's household; null for other roles.")
 
 
-def _asked(description: str) -> Any:
-    return strawberry.field(description=description, extensions=[Asks()])
+asked, for_all = told_with(Asks()), told_with(ForAll())
+T = TypeVar("T")
 
 
-@strawberry.type(description="Questions.")
+def _root(cls: type[T]) -> type[T]:
+    return strawberry.type(cls, description=description_of(cls))
+
+
+@_root
 class Query:
-    @_asked("Any object by its global id; null where there is none for the asker.")
+    """Everything that can be asked."""
+
+    @asked
     async def node(self, info: Info, id: relay.GlobalID) -> relay.Node | None:
+        """Any object by its global id; null where there is none for the asker."""
         match id.type_name:
             case "Household":
                 return await visible_household(info.context, raw_id(id, "Household"))
@@ -61,27 +70,30 @@ class Query:
             case _:
                 return None
 
-    @_asked("Who asks.")
+    @asked
     async def me(self, info: Info) -> Viewer:
+        """Who asks."""
         asker = info.context.asker
         own = await visible_household(info.context, asker.household_id)
         return Viewer(role=asker.role, subject=asker.subject, household=own)
 
-    @strawberry.field(description="The grid's clock, for everybody.", extensions=[ForAll()])
+    @for_all
     async def clock(self, info: Info, after: Position | None = None) -> clock.Clock:
+        """The grid's clock, for everybody."""
         await info.context.reached("slots", None if after is None else read(after))
         return clock.clock_of(await founded_clock(info.context))
 
-    @_asked("One household; the token's own where no id is given. Null where there is none for the asker.")
+    @asked
     async def household(
         self, info: Info, id: relay.GlobalID | None = None, after: Position | None = None
     ) -> Household | None:
+        """One household; the token's own where no id is given. Null where there is none for the asker."""
         place = None if after is None else read(after)
         wanted = info.context.asker.household_id if id is None else raw_id(id, "Household")
         await info.context.reached("households", place)
         return await visible_household(info.context, wanted, place)
 
-    @_asked("The households the asker may see, in the order they signed up.")
+    @asked
     async def households(
         self,
         info: Info,
@@ -89,18 +101,20 @@ class Query:
         after: str | None = None,
         community_id: relay.GlobalID | None = None,
     ) -> Connection[Household]:
+        """The households the asker may see, in the order they signed up."""
         wanted = None if community_id is None else raw_id(community_id, "Community") or _NOBODY
         return await households_page(info.context, first, after, wanted)
 
-    @_asked("One community; null where there is none for the asker.")
+    @asked
     async def community(
         self, info: Info, id: relay.GlobalID, after: Position | None = None
     ) -> Community | None:
+        """One community; null where there is none for the asker."""
         place = None if after is None else read(after)
         await info.context.reached("households", place)
         return await visible_community(info.context, raw_id(id, "Community"), place)
 
-    @_asked("The communities the asker may see: a household its own.")
+    @asked
     async def communities(
         self,
         info: Info,
@@ -108,20 +122,23 @@ class Query:
         after: str | None = None,
         order_by: CommunityOrder = CommunityOrder.FOUNDED,
     ) -> Connection[Community]:
+        """The communities the asker may see: a household its own."""
         return await communities_page(info.context, first, after, order_by)
 
-    @_asked("All households together; null for whoever may not see them.")
+    @asked
     async def grid(self, info: Info, after: Position | None = None) -> Grid | None:
+        """All households together; null for whoever may not see them."""
         place = None if after is None else read(after)
         await info.context.reached("households", place)
         return Grid(after=place) if info.context.asker.sees_every_household else None
 
-    @_asked("The grid now, for the control room; null for whoever may not see it.")
+    @asked
     async def grid_now(self, info: Info, after: Position | None = None) -> GridNow | None:
+        """The grid now, for the control room; null for whoever may not see it."""
         await info.context.reached("metering", None if after is None else read(after))
         return await grid_now(info.context) if info.context.asker.sees_every_household else None
 
-    @_asked("What people were told, the newest first.")
+    @asked
     async def notifications(
         self,
         info: Info,
@@ -130,9 +147,10 @@ class Query:
         unread_only: bool = False,
         household_id: relay.GlobalID | None = None,
     ) -> Connection[Notification]:
+        """What people were told, the newest first."""
         return await notifications_page(info.context, first, after, unread_only, household_id)
 
-    @_asked("Messages and readings that could not be used, the newest first.")
+    @asked
     async def kept_aside(
         self,
         info: Info,
@@ -140,9 +158,10 @@ class Query:
         after: str | None = None,
         reason: KeptAsideReason | None = None,
     ) -> KeptAsideConnection:
+        """Messages and readings that could not be used, the newest first."""
         return await kept_aside_page(info.context, first, after, reason)
 
-    @_asked("The log, the oldest fact first; a household sees its own streams.")
+    @asked
     async def facts(
         self,
         info: Info,
@@ -151,34 +170,35 @@ class Query:
         correlation_id: str | None = None,
         household_id: relay.GlobalID | None = None,
     ) -> FactConnection:
+        """The log, the oldest fact first; a household sees its own streams."""
         place = None if after is None else read(after)
         wanted = None if household_id is None else raw_id(household_id, "Household") or _NOBODY
         return await facts_page(info.context, first, place, correlation_id, wanted)
 
 
-@strawberry.type(description="Everything that can be asked to change. A refusal is an answer, not an error.")
+@_root
 class Mutation:
-    register_household = mutation("Signs a household up.", ("operator", "aggregator"))(
-        registration.register_household
-    )
-    rename_household = mutation("Gives a household another name.")(registration.rename_household)
-    join_community = mutation("Moves a household into a community.")(registration.join_community)
-    leave_community = mutation("Takes a household out of its community.")(registration.leave_community)
-    set_consent = mutation("Gives or withdraws consent.")(registration.set_consent)
-    attach_device = mutation("Attaches a device.")(device_orders.attach_device)
-    detach_device = mutation("Detaches a device from the next slot on.")(device_orders.detach_device)
-    switch_device = mutation("Switches a device by hand.")(device_orders.switch_device)
-    set_autarky_rule = mutation("Sets how autarky is judged.")(autarky_rules.set_autarky_rule)
-    mark_read = mutation("Marks notifications as read.")(notifications.mark_read)
-    record_readings = mutation("Puts readings into the intake.", metering.SENDERS)(metering.record_readings)
-    advance_clock = mutation("Moves the simulated clock and closes the slots it passes.", ("operator",))(
-        clock.advance_clock
-    )
+    """Everything that can be asked to change. A refusal is an answer, not an error."""
+
+    register_household = mutation(registration.register_household, "operator", "aggregator")
+    rename_household = mutation(registration.rename_household)
+    join_community = mutation(registration.join_community)
+    leave_community = mutation(registration.leave_community)
+    set_consent = mutation(registration.set_consent)
+    attach_device = mutation(device_orders.attach_device)
+    detach_device = mutation(device_orders.detach_device)
+    switch_device = mutation(device_orders.switch_device)
+    set_autarky_rule = mutation(autarky_rules.set_autarky_rule)
+    mark_read = mutation(notifications.mark_read)
+    record_readings = mutation(metering.record_readings, *metering.SENDERS)
+    advance_clock = mutation(clock.advance_clock, "operator")
 
 
-@strawberry.type(description="What happens, as it happens; `after` resumes, none missed and none twice.")
+@_root
 class Subscription:
-    @strawberry.subscription(description="Changes of autarky: of these subjects, or all the asker may see.")
+    """What happens, as it happens; `after` resumes, none missed and none twice."""
+
+    @pushed
     async def autarky_changed(
         self,
         info: Info,
@@ -186,19 +206,22 @@ class Subscription:
         community_id: relay.GlobalID | None = None,
         after: Position | None = None,
     ) -> AsyncIterator[AutarkyChangedEvent]:
+        """Changes of autarky: of these subjects, or all the asker may see."""
         place = None if after is None else read(after)
         async for event in autarky_events(info.context, subjects_of(household_id, community_id), place):
             yield event
 
-    @strawberry.subscription(description="What the token's household is told; for operators all households.")
+    @pushed
     async def notifications(self, info: Info, after: Position | None = None) -> AsyncIterator[Notification]:
+        """What the token's household is told; for operators all households."""
         async for event in notification_events(info.context, None if after is None else read(after)):
             yield event
 
-    @strawberry.subscription(description="Each slot as it closes.")
+    @pushed
     async def slot_closed(
         self, info: Info, after: Position | None = None
     ) -> AsyncIterator[clock.SlotClosedEvent]:
+        """Each slot as it closes."""
         async for event in clock.slot_events(info.context, None if after is None else read(after)):
             yield event
 

@@ -11,6 +11,7 @@ from strawberry.extensions import FieldExtension
 
 from gateway import refusals
 from gateway.context import Info, operation
+from gateway.described import description_of
 from gateway.faults import Fault, not_ready
 from gateway.identity import raw_id
 from gateway.messages import IntakeFull
@@ -41,9 +42,10 @@ class Answers(FieldExtension):
             return refusals.told(refusal)
 
 
-def mutation(description: str, roles: tuple[str, ...] = PEOPLE) -> Any:
-    """A mutation of the root, for these roles."""
-    return strawberry.mutation(description=description, extensions=[Answers(roles)])
+def mutation(resolver: Callable[..., Any], *roles: str) -> Any:
+    """A mutation of the root, described by its resolver, for these roles; without any, for people."""
+    asked = Answers(roles or PEOPLE)
+    return strawberry.mutation(resolver, description=description_of(resolver), extensions=[asked])
 
 
 def key_of(given: str | None) -> str:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import strawberry
 
 from gateway.context import operation
+from gateway.described import told
 from gateway.permission import inside
 from gateway.scalars import WattHours
 from gateway.windows import Window
@@ -105,8 +106,9 @@ def wh_column(what: str) -> Any:
 
 
 @inside
-@strawberry.type
 class Bucket:
+    """A bucket of a series."""
+
     start: datetime = strawberry.field(description="When it begins.")
     end: datetime = strawberry.field(description="When it ends.")
     coverage_percent: Decimal = strawberry.field(
@@ -118,8 +120,9 @@ class Bucket:
 
 
 @inside
-@strawberry.type
 class Balance(Bucket):
+    """Energy in and out in one bucket."""
+
     consumption_wh: WattHours | None = wh("Consumption")
     production_wh: WattHours | None = wh("Production by panels and generators")
     grid_import_wh: WattHours | None = wh("Taken from the grid at the meter")
@@ -129,8 +132,9 @@ class Balance(Bucket):
 
 
 @inside
-@strawberry.type
 class Columns:
+    """A series as columns."""
+
     start: datetime = strawberry.field(description="When the first bucket begins.")
     resolution: Resolution = strawberry.field(description="The width of the buckets.")
     starts: list[datetime] = strawberry.field(description="When each bucket begins.")
@@ -140,8 +144,9 @@ class Columns:
 
 
 @inside
-@strawberry.type(description="Energy in and out, one list for each value.")
 class BalanceColumns(Columns):
+    """Energy in and out, one list for each value."""
+
     consumption_wh: list[WattHours | None] = wh_column("Consumption")
     production_wh: list[WattHours | None] = wh_column("Production by panels and generators")
     grid_import_wh: list[WattHours | None] = wh_column("Taken from the grid at the meter")
@@ -151,18 +156,22 @@ class BalanceColumns(Columns):
 
 
 @inside
-@strawberry.type
 class Spanned:
+    """A series and its span."""
+
     series: strawberry.Private[Series]
 
-    @strawberry.field(description="When the first bucket begins.")
+    @told
     def start(self) -> datetime:
+        """When the first bucket begins."""
         return self.series.window.start
 
-    @strawberry.field(description="When the last bucket ends.")
+    @told
     def end(self) -> datetime:
+        """When the last bucket ends."""
         return self.series.window.end
 
-    @strawberry.field(description="The width of the buckets.")
+    @told
     def resolution(self) -> Resolution:
+        """The width of the buckets."""
         return self.series.window.resolution

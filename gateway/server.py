@@ -6,7 +6,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from gateway.application import application, parts_of
-from gateway.graphql_http import LARGEST_BODY
+from gateway.limits import LIMITS
 from write_side.settings import Settings
 
 _GRACE_SECONDS = 3
@@ -20,7 +20,7 @@ def configuration(app: Starlette, settings: Settings) -> uvicorn.Config:
         port=settings.port,
         loop="uvloop",
         http="httptools",
-        ws_max_size=LARGEST_BODY,
+        ws_max_size=LIMITS.body,
         ws_max_queue=32,
         access_log=False,
         log_config=None,

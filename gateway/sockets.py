@@ -8,6 +8,7 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import (
     BaseGraphQLTransportWSHandler,
     Operation,
 )
+from strawberry.subscriptions.protocols.graphql_transport_ws.types import SubscribeMessage
 from strawberry.types.execution import ExecutionResult, PreExecutionError
 
 from gateway.context import Context
@@ -17,6 +18,15 @@ FORBIDDEN = 4403
 
 class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
     """One socket with its operations."""
+
+    async def handle_subscribe(self, message: SubscribeMessage) -> None:
+        """Begins an operation, unless the connection has as many as it may have."""
+        most = self.max_subscriptions_per_connection
+        if most is None or len(self.operations) < most or message["id"] in self.operations:
+            await super().handle_subscribe(message)
+            return
+        told = GraphQLError(f"a connection has at most {most} operations", extensions={"code": "TOO_COMPLEX"})
+        await self.send_message({"id": message["id"], "type": "error", "payload": [told.formatted]})
 
     async def _send_result_stream(self, operation: Operation[Context, None], result_source: Any) -> None:
         async for result in result_source:

@@ -1,7 +1,7 @@
 """The slots a question is about: `from` and `to`, or the `last` so many, in buckets of a resolution."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Annotated
 
@@ -11,10 +11,12 @@ from gateway.context import MOST_SLOTS, Context, operation
 from gateway.faults import Fault, not_ready
 from projections.read_clock import ClockRow, clock
 from write_side.rules.timeslots import (
-    LOCAL,
     SLOT_SECONDS,
     Resolution,
     bucket_edges,
+    day_slots,
+    local_day,
+    month_slots,
     slot_of,
     slot_start,
 )
@@ -126,12 +128,11 @@ def _latest(last: int, now_slot: int, resolution: Resolution) -> list[int]:
 
 
 def _first_of_last(last: int, newest: int, resolution: Resolution) -> int:
-    """Some slot of the first of the `last` buckets that end with the newest slot's."""
+    """A slot, never behind the newest, of the first of the `last` buckets that end with the newest's."""
     if resolution in (Resolution.QUARTER_HOUR, Resolution.HOUR):
         return newest - (last - 1) * _LONGEST_BUCKET[resolution]
-    local = slot_start(newest).astimezone(LOCAL)
+    day = local_day(newest)
     if resolution is Resolution.DAY:
-        noon = datetime(local.year, local.month, local.day, 12, tzinfo=UTC) - timedelta(days=last - 1)
-        return slot_of(noon)
-    months = local.year * 12 + local.month - 1 - (last - 1)
-    return slot_of(datetime(months // 12, months % 12 + 1, 15, tzinfo=UTC))
+        return day_slots(day - timedelta(days=last - 1)).start
+    months = day.year * 12 + day.month - 1 - (last - 1)
+    return month_slots(months // 12, months % 12 + 1).start

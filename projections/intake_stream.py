@@ -6,11 +6,15 @@ through a durable consumer with flow control: full, it leaves the rest there, an
 nothing is acknowledged any more. NATS's own root is METER's subject, with the same transform.
 """
 
+import asyncio
+import base64
 import json
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote, urlsplit
+from uuid import uuid4
 
 import aiomqtt
 from nats.aio.client import Client
@@ -21,12 +25,14 @@ STREAM = "METER"
 MQTT_STREAM = "$MQTT_msgs"
 MQTT_ROOT = "$MQTT.msgs.readings"
 NATS_ROOT = "intake"
+FLUSH = f"{MQTT_ROOT}.flush"  # a token that takes the way of MQTT readings and is none
 LARGEST_BYTES = 4 << 30
 _CONSUMER = "METER"
 _DELIVERED_TO = "meter.source"
 _SECOND_NS = 1_000_000_000
 _DUPLICATES_NS = 120 * _SECOND_NS
 _TIMEOUT_S = 5.0
+_FLUSH_POLL_S = 0.002
 _ROUTE = f"meter.{{{{partition({PARTITIONS},1)}}}}.{{{{wildcard(1)}}}}.{{{{wildcard(2)}}}}"
 _NO_STREAM = 10059
 _NO_CONSUMER = 10014
@@ -76,6 +82,24 @@ async def stream_state(client: Client) -> StreamState:
 async def purge_behind(client: Client, sequence: int) -> None:
     """Forgets the messages up to and with this sequence, which are in PostgreSQL in every partition."""
     await request(client, f"STREAM.PURGE.{STREAM}", {"seq": sequence + 1})
+
+
+async def flush_mqtt(client: Client, patience_s: float) -> bool:
+    """Waits until every reading that MQTT acknowledged before lies in METER; False when it takes too long.
+
+    MQTT acknowledges when `$MQTT_msgs` has a reading, and METER draws from there in order: a token put
+    behind the readings has come through when they have.
+    """
+    token = uuid4().hex.encode()
+    body = json.dumps({"last_by_subj": FLUSH}).encode()
+    deadline = time.monotonic() + patience_s
+    await client.jetstream(timeout=_TIMEOUT_S).publish(FLUSH, token)
+    while time.monotonic() < deadline:
+        answer = json.loads((await client.request(f"$JS.API.STREAM.MSG.GET.{STREAM}", body, _TIMEOUT_S)).data)
+        if base64.b64decode(answer.get("message", {}).get("data", "")) == token:
+            return True
+        await asyncio.sleep(_FLUSH_POLL_S)
+    return False
 
 
 async def request(client: Client, subject: str, body: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from datetime import datetime
 import numpy as np
 
 from projections.binary_copy import MISSING, Connection, Ints, read_columns, stage
+from projections.intake_stream import FLUSH
 from projections.kept_aside import WRONG_SUBJECT, keep, route_of, take_up
 from projections.kept_readings import withdraw
 from projections.metered_homes import Homes, load
@@ -166,6 +167,8 @@ class _Step:
     def _take_message(self, message: StreamMessage, arrivals: Arrivals, marks: dict[int, int]) -> None:
         partition = partition_of_subject(message.subject)
         if message.sequence <= self._state.stream.get(partition, message.sequence):
+            return
+        if message.subject == FLUSH:
             return
         if not message.subject.startswith("meter."):
             arrivals.unusable.append(_unusable(message, WRONG_SUBJECT))

@@ -223,10 +223,11 @@ def _read_reading(
         into.unusable.append(Unusable(message, number, household, None, reason, raw))
         return number + 1
     if isinstance(reading, SeriesReading):
-        for number, (device, series) in enumerate(reading.devices.items(), number):
+        for device, series in reading.devices.items():
             item = Item(message, number, household, device, reading.revision)
             _add_series(item, first, reading.slots, series, into)
-        return number + 1
+            number += 1
+        return number
     for device, measured in reading.devices.items():
         into.item.append(len(into.items))
         into.items.append(Item(message, number, household, device, reading.revision))

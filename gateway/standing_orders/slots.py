@@ -2,17 +2,21 @@
 
 import asyncio
 import json
+import logging
 import time
 from datetime import UTC, datetime, timedelta
 
 from gateway.standing_orders import autarky
 from gateway.standing_orders.corrections import correct
 from gateway.standing_orders.desk import Desk
+from projections.intake_stream import flush_mqtt
 from write_side.commands import CloseSlots, FoundGrid
 from write_side.rules.timeslots import day_slots, local_day, slot_of, slot_start
 from write_side.settings import PARTITIONS, Settings
 
 __all__ = ["close", "correct", "first_open", "found_grid", "judge_closed", "mark", "run_wall"]
+
+log = logging.getLogger(__name__)
 
 GRACE = timedelta(seconds=60)
 LONGEST_MARK_S = 10.0
@@ -39,8 +43,11 @@ def first_open(desk: Desk) -> int:
 async def mark(desk: Desk, slot: int, patience_s: float) -> tuple[int, ...]:
     """Puts a mark behind the readings of `slot` into every partition and waits until they are committed.
 
-    Answers the partitions whose mark did not come in time.
+    Answers the partitions whose mark did not come in time. What MQTT acknowledged before lies before the
+    mark: else a reading sent in time would count as late.
     """
+    if not await flush_mqtt(desk.messages, patience_s):
+        log.warning("MQTT readings are not through after %.0f s: the mark goes before them", patience_s)
     stream = desk.messages.jetstream(timeout=2)
     body = json.dumps({"slot": slot}).encode()
     for partition in range(PARTITIONS):

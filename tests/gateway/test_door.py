@@ -7,7 +7,7 @@ from uuid import UUID
 import httpx
 import pytest
 
-from gateway.graphql_http import LARGEST_BODY
+from gateway.limits import LIMITS
 from tests.gateway.conftest import Door
 
 OWN = UUID("00000000-0000-4000-8000-000000000000")
@@ -21,7 +21,7 @@ def _codes(answer: httpx.Response) -> list[str]:
 def test_a_long_body_is_refused_unread(door: Door) -> None:
     def body() -> object:
         yield b'{"query": "'
-        for _ in range(LARGEST_BODY // 4096 + 1):
+        for _ in range(LIMITS.body // 4096 + 1):
             yield b"#" * 4096
 
     headers = {"Content-Type": "application/json"}

@@ -112,3 +112,8 @@ def test_the_playground_may_read_the_schema(door: Door) -> None:
 def test_too_many_words_or_levels_are_not_even_parsed(door: Door, text: str) -> None:
     error = door.ask(text).json()["errors"][0]
     assert error["extensions"]["code"] == "TOO_COMPLEX"
+
+
+def test_limits_are_set_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SMARTRIX_LIMIT_DEPTH", "5")
+    assert Limits.from_environment() == Limits(depth=5)

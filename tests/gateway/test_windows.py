@@ -36,6 +36,16 @@ def test_the_last_months_reach_over_the_year() -> None:
     assert _starts(edges) == ["11-30T23:00", "12-31T23:00", "01-31T23:00", "02-28T23:00", "03-31T22:00"]
 
 
+@pytest.mark.parametrize(
+    "now", ["2026-01-05T00:15", "2026-01-04T23:15", "2026-03-01T00:15", "2026-02-28T23:15"]
+)
+def test_the_first_slots_of_a_day_and_of_a_month_have_a_last_one(now: str) -> None:
+    slot = slot_of(datetime.fromisoformat(f"{now}+00:00"))
+    for resolution in (Resolution.DAY, Resolution.MONTH):
+        (first, end) = _latest(1, slot, resolution)
+        assert first <= slot - 1 < end
+
+
 def test_between_two_times_the_first_and_last_bucket_are_cut() -> None:
     start, end = datetime(2026, 3, 28, 12, 10, tzinfo=UTC), datetime(2026, 3, 29, 1, 1, tzinfo=UTC)
     edges = _between(start, end, None, NOW, Resolution.DAY)
