@@ -10,7 +10,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from gateway.faults import not_ready
-from write_side.relay import connect_nats
+from write_side.messages import connect_nats
 from write_side.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class Messages:
         """Makes the first connection, however long it takes; the client renews it by itself."""
         while self._client is None:
             try:
-                client = await connect_nats(self._settings)
+                client = await connect_nats(self._settings.nats_url)
                 await client.subscribe("views.>", cb=self._announced)
                 self._client = client
             except (OSError, nats.errors.Error) as error:

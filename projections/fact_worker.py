@@ -21,7 +21,7 @@ from projections.views import VIEWS, View, advance, create_tables, note_error, p
 from write_side.events import Recorded
 from write_side.fact_batches import SUBJECT, Batch, unpack
 from write_side.log import create_log, read_facts
-from write_side.relay import connect_nats
+from write_side.messages import connect_nats
 from write_side.settings import Settings
 from write_side.stored_form import decode
 
@@ -70,7 +70,7 @@ class FactWorker:
         """Takes facts from NATS for as long as the process lives; without NATS the log is enough."""
         while self._messages is None:
             try:
-                messages = await connect_nats(self._settings)
+                messages = await connect_nats(self._settings.nats_url)
                 await messages.subscribe(SUBJECT, cb=self._receive)
                 self._messages = messages
             except (OSError, nats.errors.Error) as error:

@@ -12,7 +12,7 @@ from projections.intake_reader import IntakeReader, ReadingBroken
 from projections.intake_stream import StreamError, StreamState, ensure_streams, purge_behind, stream_state
 from projections.metering_batch import Partitions, StreamMessage
 from write_side.fact_batches import SUBJECT as FACTS
-from write_side.relay import connect_nats
+from write_side.messages import connect_nats
 from write_side.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -85,7 +85,7 @@ class Intake:
 
     async def _connected(self) -> Client:
         if self._client is None or self._client.is_closed:
-            self._client = await connect_nats(self._settings)
+            self._client = await connect_nats(self._settings.nats_url)
             await self._client.subscribe(FACTS, cb=self._hear_facts)
         return self._client
 

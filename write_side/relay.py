@@ -11,6 +11,7 @@ from nats.aio.client import Client
 
 from write_side.fact_batches import SUBJECT, pack
 from write_side.log import CHANNEL, create_log, forget_old_keys
+from write_side.messages import connect_nats
 from write_side.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -27,27 +28,11 @@ def run(settings: Settings, index: int) -> None:
     asyncio.run(_relay_for_ever(settings))
 
 
-async def connect_nats(settings: Settings) -> Client:
-    """A connection that reconnects for ever and never keeps what it could not send."""
-    return await nats.connect(
-        settings.nats_url,
-        max_reconnect_attempts=-1,
-        reconnect_time_wait=0.2,
-        connect_timeout=2,
-        pending_size=0,
-        error_cb=_quiet,
-    )
-
-
-async def _quiet(error: Exception) -> None:
-    log.debug("nats: %s", error)
-
-
 async def _relay_for_ever(settings: Settings) -> None:
     while True:
         try:
             await asyncio.to_thread(_keep_house, settings.database_url)
-            messages = await connect_nats(settings)
+            messages = await connect_nats(settings.nats_url)
             try:
                 async with await psycopg.AsyncConnection.connect(
                     settings.database_url, autocommit=True, connect_timeout=3

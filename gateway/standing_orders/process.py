@@ -14,7 +14,7 @@ from projections.schemas import connect, create_schema
 from write_side.app import App, NotReady
 from write_side.commands import Refusal
 from write_side.log import create_log
-from write_side.relay import connect_nats
+from write_side.messages import connect_nats
 from write_side.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ async def _serve_for_ever(settings: Settings) -> None:
 async def _serve(settings: Settings, connection: psycopg.Connection[Any], app: App) -> None:
     await _alone(connection)
     create_schema(connection, "standing_orders", PROGRESS)
-    messages = await connect_nats(settings)
+    messages = await connect_nats(settings.nats_url)
     try:
         desk = Desk(connection, app, messages, BY)
         await _await_views(desk)

@@ -56,10 +56,10 @@ class Given(Generic[S]):
 
     state: S
 
-    def when(self, decide: Callable[[S], Sequence[Fact]]) -> Told:
-        """What a pure decision says of the state."""
+    def when(self, decide: Callable[..., Sequence[Fact]], *more: object) -> Told:
+        """What a pure decision says of the state and what else it is given."""
         try:
-            return Told(tuple(decide(self.state)))
+            return Told(tuple(decide(self.state, *more)))
         except Refusal as refusal:
             return Told(refusal=refusal)
 

@@ -45,18 +45,18 @@ def ordered(to: datetime, stride: Stride = Stride.SLOT, now: datetime = START) -
 
 
 def test_a_grid_is_founded_once() -> None:
-    given(FOUNDING).when(lambda state: decide_founding(state, founding())).then(FOUNDED)
-    given(FOUNDING, FOUNDED).when(lambda state: decide_founding(state, founding())).then()
+    given(FOUNDING).when(decide_founding, founding()).then(FOUNDED)
+    given(FOUNDING, FOUNDED).when(decide_founding, founding()).then()
     later = founding(START + DAY)
-    given(FOUNDING, FOUNDED).when(lambda state: decide_founding(state, later)).then()
+    given(FOUNDING, FOUNDED).when(decide_founding, later).then()
 
 
 def test_a_grid_keeps_its_clock() -> None:
     wall, simulated = founding(simulated=False), founding()
-    given(FOUNDING, FOUNDED).when(lambda state: decide_founding(state, wall)).refused(
+    given(FOUNDING, FOUNDED).when(decide_founding, wall).refused(
         ClockNotMovable, "founded on the other clock"
     )
-    given(FOUNDING, ON_THE_WALL).when(lambda state: decide_founding(state, simulated)).refused(
+    given(FOUNDING, ON_THE_WALL).when(decide_founding, simulated).refused(
         ClockNotMovable, "founded on the other clock"
     )
 
@@ -101,11 +101,11 @@ def test_a_moving_clock_takes_no_other_order() -> None:
 
 def test_a_stride_ends_where_it_was_ordered_to_end() -> None:
     past = (ordered(START + HOUR),)
-    given(CLOCK, *past).when(lambda clock: decide_step(clock, StepClock(to=START + QUARTER))).then(
+    given(CLOCK, *past).when(decide_step, StepClock(to=START + QUARTER)).then(
         ClockAdvanced(since=START, to=START + QUARTER, target=START + HOUR, stride=Stride.SLOT)
     )
     for wrong in (START, START + 2 * QUARTER, START + HOUR):
-        given(CLOCK, *past).when(lambda clock, to=wrong: decide_step(clock, StepClock(to=to))).refused(
+        given(CLOCK, *past).when(decide_step, StepClock(to=wrong)).refused(
             ClockNotMovable, "not the stride that was ordered"
         )
 
@@ -115,20 +115,18 @@ def test_no_stride_without_an_order_and_none_behind_the_target() -> None:
     arrived = ClockAdvanced(since=START, to=START + QUARTER, target=START + QUARTER, stride=Stride.SLOT)
     finished = ClockAdvanceFinished(at=START, stride=Stride.SLOT)
     for past in ((), (finished,), (arrived,)):
-        given(CLOCK, *past).when(lambda clock: decide_step(clock, step)).refused(
-            ClockNotMovable, "no advance is ordered"
-        )
+        given(CLOCK, *past).when(decide_step, step).refused(ClockNotMovable, "no advance is ordered")
 
 
 def test_an_advance_ends_at_its_target_alone() -> None:
     target = START + QUARTER
     arrived = ClockAdvanced(since=START, to=target, target=target, stride=Stride.DAY)
-    given(CLOCK, ordered(target), arrived).when(
-        lambda clock: decide_finish(clock, FinishAdvance(at=target))
-    ).then(ClockAdvanceFinished(at=target, stride=Stride.DAY))
+    given(CLOCK, ordered(target), arrived).when(decide_finish, FinishAdvance(at=target)).then(
+        ClockAdvanceFinished(at=target, stride=Stride.DAY)
+    )
     finished = ClockAdvanceFinished(at=target, stride=Stride.DAY)
     for past, at in (((), target), ((ordered(target),), target), ((arrived,), START), ((finished,), target)):
-        given(CLOCK, *past).when(lambda clock, at=at: decide_finish(clock, FinishAdvance(at=at))).refused(
+        given(CLOCK, *past).when(decide_finish, FinishAdvance(at=at)).refused(
             ClockNotMovable, "no advance has reached this time"
         )
 

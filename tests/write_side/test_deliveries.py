@@ -73,9 +73,9 @@ def order(story: LogStory) -> tuple[LogStory, int]:
 
 
 def test_an_order_holds_from_a_slot_not_begun_and_for_two_hours() -> None:
-    given(HOUSEHOLD, attached()).when(lambda house: decide_switch(house, OFF, NOW)).then(ordered())
+    given(HOUSEHOLD, attached()).when(decide_switch, OFF, NOW).then(ordered())
     on = replace(OFF, on=True)
-    given(HOUSEHOLD, attached()).when(lambda house: decide_switch(house, on, NEXT + SLOT / 2)).then(
+    given(HOUSEHOLD, attached()).when(decide_switch, on, NEXT + SLOT / 2).then(
         ordered(on=True, from_slot_start=NEXT + SLOT, valid_until=NEXT + SLOT + timedelta(hours=2))
     )
 
@@ -83,7 +83,7 @@ def test_an_order_holds_from_a_slot_not_begun_and_for_two_hours() -> None:
 def test_what_cannot_be_switched() -> None:
     detached = DeviceDetached(device_id=OVEN, household_id=ANNA, until=NEXT)
     for past in ((), (attached(DeviceKind.METER),), (attached(), detached)):
-        given(HOUSEHOLD, *past).when(lambda house: decide_switch(house, OFF, NOW)).refused(
+        given(HOUSEHOLD, *past).when(decide_switch, OFF, NOW).refused(
             DeviceUnknown, "no such device that can be switched"
         )
 

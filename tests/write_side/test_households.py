@@ -100,30 +100,22 @@ def test_every_fact_of_the_stream_tells(facts: tuple[Fact, ...], household: Hous
 
 
 def test_nothing_is_consented_by_default() -> None:
-    given(HOUSEHOLD).when(lambda state: decide_consent(state, consent(RESEARCH, None))).then()
+    given(HOUSEHOLD).when(decide_consent, consent(RESEARCH, None)).then()
     assert given(HOUSEHOLD, REGISTERED).state.consents == {}
 
 
 def test_consent_is_given_changed_and_withdrawn_with_one_count_of_versions() -> None:
     first = allowed(RESEARCH, DAILY, 1)
-    given(HOUSEHOLD).when(lambda state: decide_consent(state, consent(RESEARCH, DAILY))).then(first)
-    given(HOUSEHOLD, first).when(lambda state: decide_consent(state, consent(RESEARCH, HOURLY))).then(
-        allowed(RESEARCH, HOURLY, 2)
-    )
-    given(HOUSEHOLD, first).when(lambda state: decide_consent(state, consent(SALE, DAILY))).then(
-        allowed(SALE, DAILY, 2)
-    )
-    given(HOUSEHOLD, first).when(lambda state: decide_consent(state, consent(RESEARCH, None))).then(
-        withdrawn(RESEARCH, 2)
-    )
+    given(HOUSEHOLD).when(decide_consent, consent(RESEARCH, DAILY)).then(first)
+    given(HOUSEHOLD, first).when(decide_consent, consent(RESEARCH, HOURLY)).then(allowed(RESEARCH, HOURLY, 2))
+    given(HOUSEHOLD, first).when(decide_consent, consent(SALE, DAILY)).then(allowed(SALE, DAILY, 2))
+    given(HOUSEHOLD, first).when(decide_consent, consent(RESEARCH, None)).then(withdrawn(RESEARCH, 2))
 
 
 def test_consent_that_stands_already_is_no_fact() -> None:
     first = allowed(RESEARCH, DAILY, 1)
-    given(HOUSEHOLD, first).when(lambda state: decide_consent(state, consent(RESEARCH, DAILY))).then()
-    given(HOUSEHOLD, first, withdrawn(RESEARCH, 2)).when(
-        lambda state: decide_consent(state, consent(RESEARCH, None))
-    ).then()
+    given(HOUSEHOLD, first).when(decide_consent, consent(RESEARCH, DAILY)).then()
+    given(HOUSEHOLD, first, withdrawn(RESEARCH, 2)).when(decide_consent, consent(RESEARCH, None)).then()
 
 
 @drawn(

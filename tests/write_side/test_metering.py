@@ -28,12 +28,12 @@ def ended(name: str) -> DeviceDetached:
 
 def test_a_device_is_measured_from_the_slot_that_runs() -> None:
     command = attach("oven", "anna", flexibility=Flexibility.SHIFTABLE, rated_power_w=2000)
-    given(HOUSEHOLD).when(lambda house: decide_attach(house, command, NOW)).then(fact_of(command))
+    given(HOUSEHOLD).when(decide_attach, command, NOW).then(fact_of(command))
 
 
 def test_a_device_with_a_history_is_measured_from_the_slot_of_its_first_time() -> None:
     command = attach("oven", "anna", since=NOW - timedelta(days=365))
-    given(HOUSEHOLD).when(lambda house: decide_attach(house, command, NOW)).then(
+    given(HOUSEHOLD).when(decide_attach, command, NOW).then(
         fact_of(command, since=BEGUN - timedelta(days=365))
     )
 
@@ -49,7 +49,7 @@ def test_all_that_is_known_of_a_device_is_stated() -> None:
         tilt_deg=90,
         azimuth_deg=359,
     )
-    given(HOUSEHOLD).when(lambda house: decide_attach(house, command, NOW)).then(
+    given(HOUSEHOLD).when(decide_attach, command, NOW).then(
         DeviceAttached(
             device_id=id_of("  battery "),
             household_id=ANNA,
@@ -89,49 +89,41 @@ def test_all_that_is_known_of_a_device_is_stated() -> None:
 )
 def test_what_cannot_be_a_device(other: dict[str, Any], saying: str) -> None:
     command = attach("oven", "anna", **other)
-    given(HOUSEHOLD).when(lambda house: decide_attach(house, command, NOW)).refused(InvalidInput, saying)
+    given(HOUSEHOLD).when(decide_attach, command, NOW).refused(InvalidInput, saying)
 
 
 def test_no_device_is_attached_twice_not_even_after_its_end() -> None:
     command = attach("oven", "anna")
     for past in ((fact_of(command),), (fact_of(command), ended("oven"))):
-        given(HOUSEHOLD, *past).when(lambda house: decide_attach(house, command, NOW)).refused(
+        given(HOUSEHOLD, *past).when(decide_attach, command, NOW).refused(
             DeviceAlreadyAttached, "attached already"
         )
 
 
 def test_a_household_has_one_meter_at_a_time() -> None:
     another = attach("another", "anna", DeviceKind.METER)
-    given(HOUSEHOLD, fact_of(METER)).when(lambda house: decide_attach(house, another, NOW)).refused(
+    given(HOUSEHOLD, fact_of(METER)).when(decide_attach, another, NOW).refused(
         DeviceAlreadyAttached, "main meter: detach it first"
     )
-    given(HOUSEHOLD, fact_of(METER), ended("meter")).when(
-        lambda house: decide_attach(house, another, NOW)
-    ).then(fact_of(another))
+    given(HOUSEHOLD, fact_of(METER), ended("meter")).when(decide_attach, another, NOW).then(fact_of(another))
 
 
 def test_a_household_has_a_hundred_devices_at_most() -> None:
     facts = [fact_of(attach(f"lamp {n}", "anna")) for n in range(MOST_DEVICES)]
     command = attach("oven", "anna")
-    given(HOUSEHOLD, *facts).when(lambda house: decide_attach(house, command, NOW)).refused(
-        InvalidInput, "at most 100 devices"
-    )
-    given(HOUSEHOLD, *facts, ended("lamp 7")).when(lambda house: decide_attach(house, command, NOW)).then(
-        fact_of(command)
-    )
+    given(HOUSEHOLD, *facts).when(decide_attach, command, NOW).refused(InvalidInput, "at most 100 devices")
+    given(HOUSEHOLD, *facts, ended("lamp 7")).when(decide_attach, command, NOW).then(fact_of(command))
 
 
 def test_a_device_is_measured_until_the_next_slot_begins() -> None:
     command = DetachDevice(household_id=ANNA, device_id=id_of("oven"))
-    given(HOUSEHOLD, fact_of(attach("oven", "anna"))).when(
-        lambda house: decide_detach(house, command, NOW)
-    ).then(ended("oven"))
+    given(HOUSEHOLD, fact_of(attach("oven", "anna"))).when(decide_detach, command, NOW).then(ended("oven"))
 
 
 def test_no_device_ends_that_is_not_attached() -> None:
     command = DetachDevice(household_id=ANNA, device_id=id_of("oven"))
     for past in ((), (fact_of(METER),), (fact_of(attach("oven", "anna")), ended("oven"))):
-        given(HOUSEHOLD, *past).when(lambda house: decide_detach(house, command, NOW)).refused(
+        given(HOUSEHOLD, *past).when(decide_detach, command, NOW).refused(
             DeviceUnknown, "no such device attached"
         )
 
