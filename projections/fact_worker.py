@@ -18,7 +18,6 @@ from nats.aio.msg import Msg
 
 from projections.schemas import connect
 from projections.views import VIEWS, View, advance, create_tables, note_error, position_of
-from write_side.events import Recorded
 from write_side.fact_batches import SUBJECT, Batch, unpack
 from write_side.log import create_log, read_facts
 from write_side.messages import connect_nats
@@ -88,9 +87,8 @@ class FactWorker:
                 batch = await asyncio.wait_for(self._batches.get(), LONGEST_SILENCE_S)
             except TimeoutError:
                 batch = None
-            facts = [decode(*row) for row in batch.rows] if batch else []
             for name in list(self._positions):
-                await self._bring_up(connection, VIEWS[name], batch, facts)
+                await self._bring_up(connection, VIEWS[name], batch)
 
     def _take_locks(self, connection: psycopg.Connection[Any]) -> None:
         for name, view in VIEWS.items():
@@ -101,12 +99,11 @@ class FactWorker:
             if row == (True,):
                 self._positions[name] = position_of(connection, view)
 
-    async def _bring_up(
-        self, connection: psycopg.Connection[Any], view: View, batch: Batch | None, facts: list[Recorded]
-    ) -> None:
+    async def _bring_up(self, connection: psycopg.Connection[Any], view: View, batch: Batch | None) -> None:
         before = self._positions[view.name]
         try:
             if batch is not None and batch.previous == before:
+                facts = [decode(*row) for row in batch.rows]
                 self._positions[view.name] = advance(connection, view, facts)
             elif batch is None or batch.rows[-1][0] > before:
                 self._read_up(connection, view)

@@ -18,15 +18,16 @@ from uuid import UUID, uuid4, uuid5
 
 import psycopg
 
-from write_side.commands import Command
+from write_side.commands import Command, InvalidInput, is_storable
 from write_side.group import Job, Receipt, decide_group
 
 log = logging.getLogger(__name__)
 
+LONGEST_KEY = 200
 LARGEST_GROUP = 64
 LONGEST_QUEUE = 2000
 PATIENCE_S = 1.8  # a caller is promised an answer within two seconds
-TIMEOUTS_MS = {"lock_timeout": 1500, "idle_in_transaction_session_timeout": 1000, "statement_timeout": 1700}
+TIMEOUTS_MS = {"idle_in_transaction_session_timeout": 1000, "statement_timeout": 1700}
 
 _IDS = UUID("0b2f6a63-6d0e-4c3a-9f4e-5b7f8f6f1a11")
 
@@ -78,6 +79,10 @@ class App:
         """Queues a command; the future answers a Receipt or raises a Refusal or NotReady within 2 s."""
         job = Job(command, by, key or str(uuid4()), cause, correlation or str(uuid4()))
         submitted = _Submitted(job, time.monotonic() + PATIENCE_S, Future())
+        if not all(is_storable(text, LONGEST_KEY) for text in (job.by, job.key, job.correlation)):
+            refusal = InvalidInput(f"idempotencyKey: at most {LONGEST_KEY} characters that can be stored")
+            submitted.future.set_exception(refusal)
+            return submitted.future
         try:
             self._queue.put_nowait(submitted)
         except queue.Full:
@@ -105,19 +110,28 @@ class App:
                     self._queue.put(None)
                     break
                 group.append(following)
-            self._answer(group)
+            # Whoever has cancelled is not decided for; from here on nobody can cancel any more.
+            self._answer([entry for entry in group if entry.future.set_running_or_notify_cancel()])
 
     def _answer(self, group: list[_Submitted]) -> None:
         while group := self._without_expired(group):
             try:
                 outcomes = decide_group(
-                    self._connected(), [entry.job for entry in group], self._now(), simulated=self._simulated
+                    self._connected(),
+                    [entry.job for entry in group],
+                    self._now(),
+                    simulated=self._simulated,
+                    patience_s=min(entry.deadline for entry in group) - time.monotonic(),
                 )
             except psycopg.Error as error:
                 log.warning("the group is tried again: %s", error)
                 self._drop_connection()
                 time.sleep(0.05)
                 continue
+            except Exception as fault:
+                log.exception("a group of commands failed")
+                self._drop_connection()
+                outcomes = [fault] * len(group)
             for entry, outcome in zip(group, outcomes, strict=True):
                 if isinstance(outcome, Receipt):
                     entry.future.set_result(outcome)

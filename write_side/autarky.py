@@ -53,7 +53,7 @@ def _subject(command: SetAutarkyRule, past: Past) -> UUID:
         known(past, command.household_id)
         return command.household_id
     assert command.community_id is not None
-    area_of(past.connection, command.community_id)
+    area_of(past, command.community_id)
     return command.community_id
 
 

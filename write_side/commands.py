@@ -216,6 +216,15 @@ Command = (
 )
 
 
+def is_storable(text: str, longest: int) -> bool:
+    """Whether PostgreSQL can hold a text: no NUL, no half of a surrogate pair, not too long."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return len(text) <= longest and "\0" not in text
+
+
 class Refusal(Exception):
     """A rule that a command would break; the text says what the caller can do about it."""
 

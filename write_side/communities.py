@@ -22,7 +22,7 @@ from write_side.commands import (
 from write_side.events import CommunityFounded, CommunityJoined, CommunityLeft, Fact
 from write_side.households import known
 from write_side.households import stream_of as household_stream
-from write_side.past import Decision, Past
+from write_side.past import Decision, Fold, Past
 from write_side.rules.placement import Candidate, CommunityRule, cells_around, place
 from write_side.rules.timeslots import slot_of, slot_start
 
@@ -50,7 +50,7 @@ def place_newcomer(past: Past, household_id: UUID, latitude_deg: float, longitud
         latitude_deg, longitude_deg, _candidates(past.connection, latitude_deg, longitude_deg), RULE
     )
     if found is not None:
-        return Placing(found, area_of(past.connection, found), [])
+        return Placing(found, area_of(past, found), [])
     community_id = uuid5(_COMMUNITIES, f"community/{household_id}")
     area_id = uuid5(_COMMUNITIES, f"area/{household_id}")
     founded = CommunityFounded(community_id=community_id, area_id=area_id)
@@ -87,16 +87,26 @@ def _takes(past: Past, community_id: UUID, household_id: UUID) -> bool:
     return place(latitude, longitude, [candidate], RULE) is not None
 
 
-def area_of(connection: psycopg.Connection[Any], community_id: UUID) -> UUID:
+@dataclass(frozen=True)
+class Community:
+    """A community as its own stream tells it; without an area nobody has founded it."""
+
+    area_id: UUID | None = None
+
+
+def evolve(community: Community, fact: Fact) -> Community:
+    """A community is founded once."""
+    return Community(fact.area_id) if isinstance(fact, CommunityFounded) else community
+
+
+COMMUNITY = Fold(Community(), evolve)
+
+
+def area_of(past: Past, community_id: UUID) -> UUID:
     """The network area a community lies in; CommunityUnknown where nobody founded it."""
-    row = connection.execute(
-        """select (convert_from(state, 'UTF8')::jsonb -> 'fact' ->> 'area_id')::uuid from log.fact
-           where originator_id = %s and originator_version = 1""",
-        (stream_of(community_id),),
-    ).fetchone()
-    if row is None:
+    area_id = past.fold(stream_of(community_id), COMMUNITY).area_id
+    if area_id is None:
         raise CommunityUnknown("there is no such community")
-    area_id: UUID = row[0]
     return area_id
 
 
@@ -110,7 +120,7 @@ def joined(community_id: UUID, household_id: UUID, at: datetime) -> CommunityJoi
 def handle_join(command: JoinCommunity, past: Past) -> Decision:
     """Moves a household into a community of its own network area, from the next slot on."""
     household = known(past, command.household_id)
-    area_id = area_of(past.connection, command.community_id)
+    area_id = area_of(past, command.community_id)
     if household.community_id == command.community_id:
         return Decision()
     if area_id != household.area_id:

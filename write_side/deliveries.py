@@ -86,9 +86,14 @@ def handle_answer(command: AnswerOrder, past: Past) -> Decision:
         device_id=order.device_id,
         household_id=order.household_id,
         accepted=command.accepted,
-        reason=None if command.reason is None else command.reason[:LONGEST_REASON],
+        reason=None if command.reason is None else _storable(command.reason),
     )
     return Decision([(recorded.stream, answered)])
+
+
+def _storable(reason: str) -> str:
+    """A device's own words, without what cannot be stored: its answer counts all the same."""
+    return reason.encode(errors="replace").decode().replace("\0", "?")[:LONGEST_REASON]
 
 
 def handle_expire(command: ExpireOrder, past: Past) -> Decision:

@@ -11,7 +11,7 @@ import msgspec
 import psycopg
 
 from write_side.clock import grid_time
-from write_side.commands import Command, KeyReused
+from write_side.commands import Command, InvalidInput, KeyReused
 from write_side.deciders import decide
 from write_side.log import CHANNEL, LOG_LOCK, Row, append, head
 from write_side.past import Decision, Past
@@ -59,15 +59,23 @@ Keys = dict[tuple[str, str], _Kept | _Standing]
 
 
 def decide_group(
-    connection: psycopg.Connection[Any], jobs: Sequence[Job], wall_now: datetime, *, simulated: bool
+    connection: psycopg.Connection[Any],
+    jobs: Sequence[Job],
+    wall_now: datetime,
+    *,
+    simulated: bool,
+    patience_s: float = 1.5,
 ) -> list[Outcome]:
-    """Decides jobs one after the other under the log's lock and commits them together.
+    """Decides jobs one after the other under the log's lock, for which it waits `patience_s`, and commits.
 
     Answers a Receipt, a Refusal or the unexpected exception per job; psycopg.Error when the
     transaction did not come to its end.
     """
     with connection.transaction():
-        connection.execute("select pg_advisory_xact_lock(%s)", (LOG_LOCK,))
+        connection.execute(
+            "select set_config('lock_timeout', %s, true), pg_advisory_xact_lock(%s)",
+            (f"{max(int(patience_s * 1000), 1)}ms", LOG_LOCK),
+        )
         past = Past(connection, wall_now)
         known = _known_keys(connection, jobs)
         outcomes: list[Outcome | _Standing] = []
@@ -89,7 +97,10 @@ def _known_keys(connection: psycopg.Connection[Any], jobs: Sequence[Job]) -> Key
 
 
 def _decide_one(past: Past, job: Job, known: Keys, *, simulated: bool) -> Outcome | _Standing:
-    digest = _input_hash(job.command)
+    try:
+        digest = _input_hash(job.command)
+    except UnicodeEncodeError:
+        return InvalidInput("a text holds half of a surrogate pair")
     earlier = known.get((job.by, job.key))
     if earlier is not None:
         if earlier.input_hash != digest:

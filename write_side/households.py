@@ -10,6 +10,7 @@ from write_side.commands import (
     InvalidInput,
     RenameHousehold,
     SetConsent,
+    is_storable,
 )
 from write_side.events import (
     CommunityJoined,
@@ -99,7 +100,7 @@ def known(past: Past, household_id: UUID) -> Household:
 
 def check_name(name: str) -> None:
     """InvalidInput unless the name has 1 to 200 characters, none of them NUL."""
-    if not 0 < len(name.strip()) <= LONGEST_NAME or "\0" in name:
+    if not name.strip() or not is_storable(name, LONGEST_NAME):
         raise InvalidInput(f"name: 1 to {LONGEST_NAME} characters")
 
 

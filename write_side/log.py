@@ -12,7 +12,7 @@ from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastor
 from psycopg.conninfo import conninfo_to_dict
 
 from write_side.events import Recorded
-from write_side.stored_form import decode
+from write_side.stored_form import UnknownFact, decode
 
 LOG_LOCK = 0x5371_1061  # any number that nobody else locks
 CHANNEL = "log_fact"
@@ -121,7 +121,16 @@ def read_rows(connection: psycopg.Connection[Any], after: int, limit: int) -> li
 
 
 def _recorded(rows: Iterable[StoredRow]) -> list[Recorded]:
-    return [decode(*row) for row in rows]
+    """The rows decoded, up to one whose fact has no name here; UnknownFact where that is the first."""
+    recorded: list[Recorded] = []
+    for row in rows:
+        try:
+            recorded.append(decode(*row))
+        except UnknownFact:
+            if not recorded:
+                raise
+            break
+    return recorded
 
 
 def forget_old_keys(connection: psycopg.Connection[Any]) -> int:

@@ -46,6 +46,7 @@ class Past:
         self.wall_now = wall_now
         self.at = wall_now
         self._versions: dict[str, int] = {}
+        self._decided: dict[str, list[Fact]] = {}  # by the group so far; the log does not have them yet
         self._states: dict[str, tuple[Fold[Any], Any]] = {}
 
     def fold(self, stream: str, fold: Fold[S]) -> S:
@@ -53,9 +54,9 @@ class Past:
         if stream not in self._states:
             recorded = read_stream(self.connection, stream, last_only=fold.last_only)
             state = fold.initial
-            for entry in recorded:
-                state = fold.evolve(state, entry.fact)
-            self._versions[stream] = recorded[-1].version if recorded else 0
+            for fact in [*(entry.fact for entry in recorded), *self._decided.get(stream, ())]:
+                state = fold.evolve(state, fact)
+            self._versions.setdefault(stream, recorded[-1].version if recorded else 0)
             self._states[stream] = (fold, state)
         state_now: S = self._states[stream][1]
         return state_now
@@ -75,6 +76,7 @@ class Past:
     def take(self, facts: Sequence[tuple[str, Fact]]) -> None:
         """Lets decided facts count for the commands that follow in the group."""
         for stream, fact in facts:
+            self._decided.setdefault(stream, []).append(fact)
             if stream in self._states:
                 fold, state = self._states[stream]
                 self._states[stream] = (fold, fold.evolve(state, fact))

@@ -2,7 +2,7 @@
 
 from decimal import ROUND_HALF_EVEN, Decimal
 
-from write_side.commands import HouseholdAlreadyRegistered, InvalidInput, RegisterHousehold
+from write_side.commands import HouseholdAlreadyRegistered, InvalidInput, RegisterHousehold, is_storable
 from write_side.communities import joined, place_newcomer
 from write_side.events import HouseholdRegistered
 from write_side.households import HOUSEHOLD, LONGEST_NAME, check_name, stream_of
@@ -16,7 +16,7 @@ TENTH = Decimal("0.1")
 def check_registration(command: RegisterHousehold) -> None:
     """InvalidInput for what cannot be a household on this planet and network."""
     check_name(command.name)
-    if len(command.address) > LONGEST_NAME * 2 or "\0" in command.address:
+    if not is_storable(command.address, LONGEST_NAME * 2):
         raise InvalidInput(f"address: at most {LONGEST_NAME * 2} characters")
     if not (-90 <= command.latitude_deg <= 90 and -180 <= command.longitude_deg <= 180):
         raise InvalidInput("latitude, longitude: degrees, -90 to 90 and -180 to 180")

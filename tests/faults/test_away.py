@@ -32,6 +32,7 @@ from tests.faults.ledger import Ledger
 NOT_READY_WITHIN_SECONDS = 2.0
 TAKEN_OVER_WITHIN_SECONDS = 10.0
 ADVANCED_SLOTS = 36
+Closing = tuple[str, list[int], list[str]]
 _REGISTER = gql(
     """mutation($input: RegisterHouseholdInput!) { registerHousehold(input: $input) {
       ... on RegisterHouseholdPayload { position householdId } ... on Refusal { message code } } }"""
@@ -40,7 +41,10 @@ _NOTIFICATIONS = gql(
     """query($id: ID, $after: String) { notifications(first: 100, after: $after, householdId: $id) {
       nodes { kind slotStart } pageInfo { hasNextPage endCursor } } }"""
 )
-_CLOSED = gql("subscription($after: Position) { slotClosed(after: $after) { position slotStart } }")
+_CLOSED = gql(
+    """subscription($after: Position) { slotClosed(after: $after) {
+      position slotStart missingPartitions silentSources } }"""
+)
 
 
 def test_commands_are_accepted_while_nats_is_down(grid: Grid) -> None:
@@ -198,11 +202,13 @@ async def _kill(grid: Grid, part: str, under_way: "asyncio.Task[object]") -> Non
 
 
 async def _closed_once(client: GridClient, end: datetime) -> None:
-    expected = list(slot_starts(CLOCK_START, end))
+    """Every slot once and in order, none without its readings: what sends and counts them was well."""
+    expected: list[Closing] = [(format_time(slot), [], []) for slot in slot_starts(CLOCK_START, end)]
     found = []
     async with client.subscribe(_CLOSED, after="p0") as closings:
         while (event := await closings.next(2)) is not None:
-            found.append(parse_time(event.body["slotStart"]))
+            slot = format_time(parse_time(event.body["slotStart"]))
+            found.append((slot, event.body["missingPartitions"], event.body["silentSources"]))
     assert found == expected
 
 

@@ -1,0 +1,51 @@
+"""Commands of one group see what the ones before them decided, though the log has none of it yet."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from uuid import UUID, uuid4
+
+import psycopg
+
+from write_side.commands import JoinCommunity, LeaveCommunity, RegisterHousehold
+from write_side.group import Job, Outcome, Receipt, decide_group
+from write_side.log import create_log
+
+NOW = datetime(2026, 1, 5, tzinfo=UTC)
+
+
+def registration(household_id: UUID) -> RegisterHousehold:
+    return RegisterHousehold(
+        household_id=household_id,
+        name="a home",
+        address="",
+        latitude_deg=Decimal("45.1"),
+        longitude_deg=Decimal("4.2"),
+        subscribed_power_w=6000,
+    )
+
+
+def decided(database_url: str, *commands: object) -> list[Outcome]:
+    jobs = [Job(command, "test", str(uuid4()), None, "test") for command in commands]  # type: ignore[arg-type]
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        return decide_group(connection, jobs, NOW, simulated=False)
+
+
+def test_neighbours_who_sign_up_in_one_group_share_a_community_and_may_leave_and_return(
+    database_url: str,
+) -> None:
+    create_log(database_url)
+    first, second = uuid4(), uuid4()
+    founded, joined = decided(database_url, registration(first), registration(second))
+    assert isinstance(founded, Receipt)
+    assert isinstance(joined, Receipt)
+    assert founded.answer == joined.answer
+    community_id = UUID(founded.answer["communityId"])
+    outcomes = decided(
+        database_url,
+        LeaveCommunity(household_id=second),
+        JoinCommunity(household_id=second, community_id=community_id),
+        registration(third := uuid4()),
+        LeaveCommunity(household_id=third),
+        JoinCommunity(household_id=third, community_id=community_id),
+    )
+    assert all(isinstance(outcome, Receipt) for outcome in outcomes), outcomes
