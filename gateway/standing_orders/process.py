@@ -62,7 +62,7 @@ async def _serve(settings: Settings, connection: psycopg.Connection[Any], app: A
         desk = Desk(connection, app, messages, BY)
         await _await_views(desk)
         await slots.found_grid(desk, settings)
-        sources = await Sources.open(messages)
+        sources = await Sources.open(desk)
         async with asyncio.TaskGroup() as orders:
             post = await deliveries.Post.open(desk)
             orders.create_task(post.deliver_for_ever())

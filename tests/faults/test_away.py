@@ -1,6 +1,7 @@
 """What the grid still does while a part is away, and that nothing of it is lost when the part is back."""
 
 import asyncio
+import json
 import os
 import random
 import signal
@@ -11,7 +12,10 @@ from datetime import datetime
 from functools import partial
 
 import pytest
+import websockets
 from gql import gql
+from graphql import print_ast
+from websockets.typing import Subprotocol
 
 from deploy.grid import CLOCK_START, Grid
 from simulator.client import GridClient, GridError
@@ -112,6 +116,33 @@ def test_without_postgresql_a_mutation_answers_not_ready_within_two_seconds(grid
             grid.wait_healthy()
             asked = {"idempotencyKey": "not ready", "name": "not ready", "latitude": "45", "longitude": "3"}
             assert (await client.tell(_REGISTER, **asked))["householdId"]
+
+    asyncio.run(play())
+
+
+def test_clients_that_go_away_leave_the_next_ones_an_answer(grid: Grid) -> None:
+    async def ask_and_go(after_seconds: float) -> None:
+        """Asks for ten households over one socket, and breaks it without waiting for the answers."""
+        address = f"{grid.url.replace('http', 'ws', 1)}/graphql"
+        socket = await websockets.connect(address, subprotocols=[Subprotocol("graphql-transport-ws")])
+        authorization = {"Authorization": f"Bearer {grid.tokens['operator']}"}
+        await socket.send(json.dumps({"type": "connection_init", "payload": authorization}))
+        await socket.recv()
+        for n in range(10):
+            asked = {"input": {"name": f"gone {n}", "latitude": "48", "longitude": "3"}}
+            payload = {"query": print_ast(_REGISTER.document), "variables": asked}
+            await socket.send(json.dumps({"type": "subscribe", "id": f"{n}", "payload": payload}))
+        await asyncio.sleep(after_seconds)
+        socket.transport.abort()
+
+    async def play() -> None:
+        for milliseconds in range(20):
+            await ask_and_go(milliseconds / 1000)
+        async with operator_of(grid) as client:
+            for n in range(3):
+                began = time.monotonic()
+                await client.tell(_REGISTER, name=f"stays {n}", latitude="48.5", longitude="3")
+                assert time.monotonic() - began < NOT_READY_WITHIN_SECONDS
 
     asyncio.run(play())
 
