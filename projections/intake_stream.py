@@ -27,6 +27,7 @@ MQTT_ROOT = "$MQTT.msgs.readings"
 NATS_ROOT = "intake"
 FLUSH = f"{MQTT_ROOT}.flush"  # a token that takes the way of MQTT readings and is none
 LARGEST_BYTES = 4 << 30
+SMALLEST_BYTES = 32 << 20
 _CONSUMER = "METER"
 _DELIVERED_TO = "meter.source"
 _SECOND_NS = 1_000_000_000
@@ -36,6 +37,7 @@ _FLUSH_POLL_S = 0.002
 _ROUTE = f"meter.{{{{partition({PARTITIONS},1)}}}}.{{{{wildcard(1)}}}}.{{{{wildcard(2)}}}}"
 _NO_STREAM = 10059
 _NO_CONSUMER = 10014
+_NO_ROOM = 10047
 
 
 class StreamError(Exception):
@@ -58,9 +60,19 @@ class StreamState:
 async def ensure_streams(client: Client, mqtt_url: str, largest_bytes: int = LARGEST_BYTES) -> None:
     """Makes the intake where it is missing; safe twice and from several processes.
 
-    Each of METER and `$MQTT_msgs` takes `largest_bytes` at most. StreamError when JetStream refuses,
-    TimeoutError when it is silent.
+    Each of METER and `$MQTT_msgs` takes `largest_bytes` at most, or half, and half of that, where the disk
+    has no room for it. StreamError when JetStream refuses, TimeoutError when it is silent.
     """
+    while True:
+        try:
+            return await _ensure(client, mqtt_url, largest_bytes)
+        except StreamError as error:
+            if error.code != _NO_ROOM or largest_bytes // 2 < SMALLEST_BYTES:
+                raise
+            largest_bytes //= 2
+
+
+async def _ensure(client: Client, mqtt_url: str, largest_bytes: int) -> None:
     try:
         await request(client, f"STREAM.INFO.{MQTT_STREAM}")
     except StreamError as error:
@@ -115,14 +127,18 @@ async def _connect_mqtt_once(client: Client, mqtt_url: str) -> None:
     """nats-server makes its MQTT streams when the first MQTT client of an account connects."""
     place = urlsplit(mqtt_url)
     internal = urlsplit(str(client.connected_url.geturl()) if client.connected_url else "")
-    async with aiomqtt.Client(
+    device = aiomqtt.Client(
         place.hostname or "127.0.0.1",
         place.port or 1883,
-        username=unquote(place.username or internal.username or ""),
-        password=unquote(place.password or internal.password or ""),
+        username=unquote(place.username or internal.username or "") or None,
+        password=unquote(place.password or internal.password or "") or None,
         timeout=_TIMEOUT_S,
-    ):
-        pass
+    )
+    try:
+        async with device:
+            pass
+    except aiomqtt.MqttError as error:
+        raise ConnectionError(f"MQTT does not let the platform in: {error}") from error
 
 
 async def _bound_mqtt(client: Client, largest_bytes: int) -> None:

@@ -229,7 +229,7 @@ def write_positions(connection: Connection, state: Partitions) -> None:
     clock = state.clock
     connection.cursor().executemany(
         """update metering_position set facts = %s, stream = %s, stream_created = %s, first_slot = %s,
-             clock = %s, simulated = %s where partition = %s""",
+             clock = %s, simulated = %s, error = null where partition = %s""",
         [
             (
                 state.facts[p],
@@ -242,6 +242,14 @@ def write_positions(connection: Connection, state: Partitions) -> None:
             )
             for p in state.facts
         ],
+    )
+
+
+def note_error(connection: Connection, partitions: Iterable[int], error: Exception) -> None:
+    """Says at the positions why these partitions go no further."""
+    connection.execute(
+        "update metering_position set error = %s where partition = any(%s)",
+        (f"{type(error).__name__}: {error}"[:500], sorted(partitions)),
     )
 
 

@@ -86,7 +86,7 @@ _SUMS = """households integer not null, reporting integer not null, consumption_
 _DERIVED_TABLES = f"""
 create table if not exists metering_position (
     partition smallint primary key, facts bigint not null, stream bigint not null, stream_created timestamptz,
-    first_slot integer, clock timestamptz, simulated boolean);
+    first_slot integer, clock timestamptz, simulated boolean, error text);
 insert into metering_position (partition, facts, stream)
     select partition, 0, 0 from generate_series(0, {PARTITIONS - 1}) partition on conflict do nothing;
 create table if not exists meter_household (

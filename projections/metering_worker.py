@@ -17,7 +17,7 @@ import psycopg
 from projections.binary_copy import Connection
 from projections.intake import Intake
 from projections.intake_stream import StreamState
-from projections.metering_batch import Partitions, advance, load_partitions
+from projections.metering_batch import Partitions, advance, load_partitions, note_error
 from projections.metering_tables import NAME, create_intake, create_tables
 from projections.partition_ownership import Ownership
 from projections.schemas import connect
@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 BALANCE_EVERY_S = 0.5
 PURGE_EVERY_S = 30.0
 _BACKOFF_S = 0.3
+_TROUBLE_S = 2.0
 _SESSION = (
     "set statement_timeout = '120s'",
     "set lock_timeout = '60s'",
@@ -52,18 +53,29 @@ class MeteringWorker:
         self._intake = Intake(settings)
 
     async def run(self) -> None:
-        """Works for ever. UnknownFact, or a fact that cannot be applied, ends the process."""
+        """Works for ever. What cannot be applied is tried again and again, and said at the position."""
         intake = asyncio.create_task(self._intake.run())
         while True:
             try:
                 with _session(self._settings) as connection:
-                    await self._work(connection, Ownership(connection, self._index))
+                    await self._work_or_say(connection, Ownership(connection, self._index))
             except (psycopg.OperationalError, psycopg.InterfaceError) as error:
                 log.warning("metering worker %d starts over: %s", self._index, error)
                 self._intake.read(Partitions())
                 await asyncio.sleep(_BACKOFF_S)
             if intake.done():
                 intake.result()
+
+    async def _work_or_say(self, connection: Connection, ownership: Ownership) -> None:
+        try:
+            await self._work(connection, ownership)
+        except (psycopg.OperationalError, psycopg.InterfaceError):
+            raise
+        except Exception as error:
+            log.exception("metering worker %d stops at %s", self._index, sorted(ownership.owned))
+            self._intake.read(Partitions())
+            note_error(connection, ownership.owned, error)
+            await asyncio.sleep(_TROUBLE_S)
 
     async def _work(self, connection: Connection, ownership: Ownership) -> None:
         state = Partitions()

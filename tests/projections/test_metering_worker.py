@@ -19,7 +19,7 @@ from deploy.grid import Grid
 from deploy.servers import servers
 from projections.intake_stream import STREAM, ensure_streams, request
 from projections.metered_homes import partition_of
-from projections.metering_rebuild import compare
+from projections.metering_rebuild import compare, rebuild
 from tests.projections.metered_grid import (
     FIRST,
     clock,
@@ -134,7 +134,7 @@ def _owners(url: str) -> list[int]:
     return [row[0] for row in rows(url, query) if row[0] > 1]
 
 
-def _community_message(area: str, slot: int, energies: dict[str, int], revision: int = 0) -> dict[str, Any]:
+def _community_message(slot: int, energies: dict[str, int], revision: int = 0) -> dict[str, Any]:
     return {
         "households": {
             str(id_of(name)): reading(
@@ -167,17 +167,17 @@ async def _send_slots(
     for slot in range(FIRST, FIRST + SLOTS):
         for area in AREAS:
             energies = {name: dice.randrange(1000) for name in _homes(area)}
-            await _publish(client, area, _community_message(area, slot, energies))
+            await _publish(client, area, _community_message(slot, energies))
             if dice.random() < 0.3:
-                await _publish(client, area, _community_message(area, slot, energies))
+                await _publish(client, area, _community_message(slot, energies))
             if dice.random() < 0.3:
                 energies = {name: wh + 1 for name, wh in energies.items()}
-                await _publish(client, area, _community_message(area, slot, energies, 1))
+                await _publish(client, area, _community_message(slot, energies, 1))
             counted |= {(name, slot): wh for name, wh in energies.items()}
         await asyncio.to_thread(between)
         await _mark(client, slot)
-    late = {name: 5 for name in _homes(AREAS[0])}
-    await _publish(client, AREAS[0], _community_message(AREAS[0], FIRST, late, 2))
+    late = dict.fromkeys(_homes(AREAS[0]), 5)
+    await _publish(client, AREAS[0], _community_message(FIRST, late, 2))
     await _mark(client, FIRST + SLOTS)
     await client.close()
     return counted | {(name, FIRST): wh for name, wh in late.items()}
@@ -251,7 +251,7 @@ def test_metering_a_stream_made_anew_is_read_from_its_beginning(grid: Grid, url:
     async def send(slot: int, times: int) -> None:
         client = await nats.connect(grid.nats_url)
         for number in range(times):
-            await _publish(client, area, _community_message(area, slot, {home: 100 + number}, number))
+            await _publish(client, area, _community_message(slot, {home: 100 + number}, number))
         await client.close()
 
     def energy_is(slot: int, wh: int) -> Callable[[], bool]:
@@ -266,6 +266,25 @@ def test_metering_a_stream_made_anew_is_read_from_its_beginning(grid: Grid, url:
         _until(energy_is(FIRST + 1, 101))
     partition = partition_of(str(id_of(area)))
     assert rows(url, "select stream from metering_position where partition = %s", partition) == [(2,)]
+
+
+def test_metering_a_rebuild_beside_working_workers(grid: Grid, url: str) -> None:
+    with _workers(grid, url, 2):
+        _until(lambda: _owners(url) == [8, 8])
+        counted = asyncio.run(_send_slots(grid, random.Random(4), lambda: rebuild(url)))
+        _until(lambda: _marked(url, FIRST + SLOTS))
+    _assert_exact(url, counted)
+
+
+def test_metering_a_fact_nobody_knows_is_said_and_not_passed_over(grid: Grid, url: str) -> None:
+    unheard = "insert into log.fact values ('x', 1, 'Unheard', '{}') returning notification_id"
+    position = rows(url, unheard)[0][0]
+    state(household("behind it", AREAS[0]), url=url)
+    with _workers(grid, url, 1):
+        trouble = "select distinct error from metering_position where error is not null"
+        _until(lambda: bool(rows(url, trouble)))
+    assert "Unheard" in rows(url, trouble)[0][0]
+    assert rows(url, "select max(facts) < %s from metering_position", position) == [(True,)]
 
 
 def test_metering_the_database_gone_and_back(grid: Grid, url: str) -> None:
