@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
+from bench.run import BENCHES
+from bench.run import main as run_bench
 from deploy.access import Access, access_elsewhere, access_to, running
 from deploy.checks import run_checks
 from deploy.grid import REPOSITORY, Grid, Place
@@ -61,6 +63,11 @@ def _arguments() -> argparse.ArgumentParser:
     rebuilt.set_defaults(run=_rebuild)
     check = commands.add_parser("check", help="every live table against a rebuilt one, row by row")
     check.set_defaults(run=_check)
+    measured = commands.add_parser("bench", help="figures, each beside its limit or rival in the same run")
+    measured.add_argument("name", nargs="?", choices=BENCHES, metavar="NAME", help=", ".join(BENCHES))
+    measured.add_argument("--json", type=_path, metavar="FILE", help="the rows, for a machine to read")
+    measured.add_argument("--scale", type=float, default=1.0, metavar="N", help="less than 1: only a trial")
+    measured.set_defaults(run=lambda chosen: run_bench(chosen.name, chosen.json, chosen.scale))
     for command in (scenario, replayed):
         command.add_argument("--url", help="a running grid's address")
     for command in (scenario, served, replayed, rebuilt, check):

@@ -10,7 +10,7 @@ from statistics import median
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-FOLDERS = ("write_side", "projections", "gateway", "simulator", "deploy")
+FOLDERS = ("write_side", "projections", "gateway", "simulator", "deploy", "bench")
 LONGEST_FILE, MEDIAN_FILE = 400, 150
 LONGEST_FUNCTION, MEDIAN_FUNCTION, MOST_FUNCTIONS = 70, 8, 30
 NAMES_THAT_SAY_NOTHING = {"utils", "helpers", "common", "base", "manager", "service", "models"}
