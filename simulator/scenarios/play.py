@@ -38,5 +38,5 @@ async def _play(addresses: Addresses, tokens: dict[str, str], numbers: list[int]
             told.title(f"Scenario {number} does not hold: {error}")
             return 1
     played = " and ".join(str(number) for number in numbers)
-    told.title(f"Scenario {played}: every step held, in {time.perf_counter() - began:.1f} s.")
+    told.title(f"Scenario{'s' if len(numbers) > 1 else ''} {played}: every step held, in {time.perf_counter() - began:.1f} s.")
     return 0
