@@ -42,7 +42,7 @@ async def follow(
     and so does a dead database.
     """
     behind, views = start, context.parts.views
-    with _counted(context):
+    with counted(context):
         while True:
             assert context.asker
             since = views.moves(view)
@@ -65,7 +65,8 @@ async def _rows(look: Callable[[K, int], Awaitable[Sequence[R]]], behind: K) -> 
 
 
 @contextlib.contextmanager
-def _counted(context: Context) -> Iterator[None]:
+def counted(context: Context) -> Iterator[None]:
+    """One subscription of those this process can serve; NOT_READY where it serves as many already."""
     metrics = context.parts.metrics
     if metrics.subscriptions >= MOST_IN_ONE_PROCESS:
         raise not_ready("this gateway has as many subscriptions as it can serve")

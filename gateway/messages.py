@@ -1,8 +1,10 @@
 """The gateway's connection to NATS: announcements in, readings out; without it everything but these works."""
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from uuid import UUID
 
 import nats.errors
 import nats.js.errors
@@ -17,6 +19,8 @@ log = logging.getLogger(__name__)
 
 ACKNOWLEDGED_WITHIN_S = 2.0
 _BACKOFF_S = 0.3
+LIVE_EVERY_S = 1.0
+_LIVE_WAITING = 64
 _FULL = ("maximum messages", "maximum bytes", "insufficient")
 
 
@@ -71,6 +75,28 @@ class Messages:
         except (nats.errors.Error, TimeoutError):
             raise not_ready("the intake of readings does not answer") from None
         return acknowledged.seq
+
+    async def live(self, household_id: UUID) -> AsyncIterator[bytes]:
+        """What a home tells of its power, at most once in LIVE_EVERY_S: the newest of what came meanwhile."""
+        while self._client is None:
+            await asyncio.sleep(LIVE_EVERY_S)
+        told = await self._client.subscribe(f"live.{household_id}", pending_msgs_limit=_LIVE_WAITING)
+        try:
+            while True:
+                try:
+                    message = await told.next_msg(LIVE_EVERY_S)
+                except (TimeoutError, nats.errors.Error):
+                    if self._client.is_closed:
+                        return
+                    await asyncio.sleep(0.1)
+                    continue
+                while told.pending_msgs:
+                    message = await told.next_msg()
+                yield message.data
+                await asyncio.sleep(LIVE_EVERY_S)
+        finally:
+            with contextlib.suppress(nats.errors.Error):
+                await told.unsubscribe()
 
     async def _announced(self, message: Msg) -> None:
         self._hear(message.data)

@@ -23,6 +23,7 @@ from gateway.households import Household, households_page, visible_household
 from gateway.identity import raw_id
 from gateway.kept_aside import KeptAsideConnection, KeptAsideReason, kept_aside_page
 from gateway.lifecycle import Lifecycle
+from gateway.live_power import LivePower, live_power_events
 from gateway.notifications import Notification, notification_events, notifications_page, visible_notification
 from gateway.pages import Connection
 from gateway.permission import Asks, ForAll, enforce, inside
@@ -223,6 +224,14 @@ class Subscription:
     ) -> AsyncIterator[clock.SlotClosedEvent]:
         """Each slot as it closes."""
         async for event in clock.slot_events(info.context, None if after is None else read(after)):
+            yield event
+
+    @pushed
+    async def live_power(
+        self, info: Info, household_id: relay.GlobalID | None = None
+    ) -> AsyncIterator[LivePower]:
+        """A household's power as its box tells it, at most once a second; the token's own by default."""
+        async for event in live_power_events(info.context, household_id):
             yield event
 
 

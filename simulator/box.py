@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from simulator.box_links import Link, LinkDown
 from simulator.box_memory import BoxMemory
@@ -94,7 +95,7 @@ class Box:
         self.run_slots(starts)
         return self._keeper is not None and await self.flush()
 
-    async def send_live_power(self, payload: dict[str, int]) -> None:
+    async def send_live_power(self, payload: dict[str, Any]) -> None:
         """Tells the power of this moment, at most once a second; nothing where the grid is away."""
         with suppress(LinkDown):
             await self._link.live(json.dumps(payload).encode())

@@ -60,10 +60,11 @@ class Home:
             raise ValueError(f"a {device.kind} takes no orders")
         device.obey(order)
 
-    def power_now_w(self, at: datetime) -> int:
-        """What the home draws from its own sources and the grid at a time, in W."""
-        loads = [device for device in self.devices if isinstance(device, Machine) and not device.produces]
-        return sum(load.power_now_w(at) for load in loads)
+    def live_power(self, at: datetime) -> dict[str, Any]:
+        """What the home draws from its own sources and the grid at a time, and each device's power, in W."""
+        machines = [device for device in self.devices if isinstance(device, Machine)]
+        told = {m.device_id: {"powerW": m.power_now_w(at)} for m in machines if m.device_id}
+        return {"powerW": sum(m.power_now_w(at) for m in machines if not m.produces), "devices": told}
 
     def entry(self, start: datetime) -> Entry:
         """The journal of one slot. KeyError where it is not there."""

@@ -92,11 +92,10 @@ class Neighbourhood:
         """A stride of the simulated clock; slots that were missed before it are made up for."""
         await self.live_until(end)
 
-    async def send_live_power(self) -> None:
+    async def send_live_power(self, now: datetime) -> None:
         """The power of the slot that runs, home by home."""
-        now = slot_start(slot_number(datetime.now(UTC)))
         for box in self.boxes:
-            await box.send_live_power({"powerW": box.home.power_now_w(now)})
+            await box.send_live_power(box.home.live_power(now))
 
 
 async def _move_in(client: GridClient, number: int, since: datetime) -> Resident:
@@ -152,10 +151,12 @@ async def _live(options: argparse.Namespace) -> None:
             await _by_the_wall(neighbourhood)
         async with ClockSource(options.nats_url, options.token, "neighbourhood", neighbourhood.produce):
             await neighbourhood.live_until(clock.now)
-            await _by_the_simulated_clock(client, options.pace)
+            await _by_the_simulated_clock(client, neighbourhood, options.pace)
 
 
-async def _by_the_simulated_clock(client: GridClient, pace_seconds: float) -> None:
+async def _by_the_simulated_clock(
+    client: GridClient, neighbourhood: Neighbourhood, pace_seconds: float
+) -> None:
     """Moves the clock a slot at a time, and leaves it alone for a while where somebody else moves it."""
     left_at = (await operations.clock(client)).now
     while True:
@@ -165,14 +166,16 @@ async def _by_the_simulated_clock(client: GridClient, pace_seconds: float) -> No
                 left_at = now
                 await asyncio.sleep(QUIET_SECONDS)
             left_at = await operations.advance_clock(client, now + SLOT)
+            await neighbourhood.send_live_power(left_at)
         except GridError as error:
             print(f"the clock was not moved: {error}", flush=True)
 
 
 async def _by_the_wall(neighbourhood: Neighbourhood) -> None:
     while True:
-        await neighbourhood.live_until(slot_start(slot_number(datetime.now(UTC))))
-        await neighbourhood.send_live_power()
+        now = slot_start(slot_number(datetime.now(UTC)))
+        await neighbourhood.live_until(now)
+        await neighbourhood.send_live_power(now)
         await asyncio.sleep(LIVE_SECONDS)
 
 

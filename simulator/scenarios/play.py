@@ -37,6 +37,6 @@ async def _play(addresses: Addresses, tokens: dict[str, str], numbers: list[int]
         except (GridError, LinkDown) as error:
             told.title(f"Scenario {number} does not hold: {error}")
             return 1
-    played = " and ".join(str(number) for number in numbers)
-    told.title(f"Scenario{'s' if len(numbers) > 1 else ''} {played}: every step held, in {time.perf_counter() - began:.1f} s.")
+    played = f"Scenario{'s' if len(numbers) > 1 else ''} {' and '.join(map(str, numbers))}"
+    told.title(f"{played}: every step held, in {time.perf_counter() - began:.1f} s.")
     return 0
