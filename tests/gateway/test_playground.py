@@ -164,9 +164,9 @@ class TestQuestions:
         assert operation.name is not None
         assert operation.operation.value in ("query", "subscription")
 
-    def test_each_role_has_three(self) -> None:
+    def test_each_role_has_three_at_least(self) -> None:
         found = [question.parent.name for question in QUESTIONS]
-        assert {role: found.count(role) for role in ROLES_WITH_THREE} == dict.fromkeys(ROLES_WITH_THREE, 3)
+        assert [role for role in ROLES_WITH_THREE if found.count(role) < 3] == []
         assert len({title(question) for question in QUESTIONS}) == len(QUESTIONS)
 
 
