@@ -1,6 +1,8 @@
-"""The running grid that end-to-end tests share, and bounds for the property tests."""
+"""The running grid that end-to-end tests share, bounds for property tests, and what tests have to tell."""
 
-from collections.abc import Iterator
+import os
+import random
+from collections.abc import Callable, Iterator
 
 import hypothesis
 import pytest
@@ -10,6 +12,29 @@ from deploy.grid import Grid
 # No example database: a run leaves no file behind. No deadline: two cores are shared with servers.
 hypothesis.settings.register_profile("grid", database=None, deadline=None)
 hypothesis.settings.load_profile("grid")
+
+Telling = Callable[[str], None]
+
+
+def pytest_configure() -> None:
+    """One seed for the whole run, in each of its processes; SMARTRIX_SEED repeats a run's."""
+    os.environ.setdefault("SMARTRIX_SEED", f"{random.SystemRandom().randrange(10**6)}")
+
+
+@pytest.fixture
+def told(record_property: Callable[[str, object], None]) -> Telling:
+    """Says a line at the end of the run, whichever process the test ran in."""
+    return lambda line: record_property("told", line)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The seed, and what tests had to tell."""
+    terminalreporter.write_line(f"SMARTRIX_SEED={os.environ['SMARTRIX_SEED']}")
+    reports = [report for found in terminalreporter.stats.values() for report in found]
+    for report in reports:
+        if isinstance(report, pytest.TestReport) and report.when == "call":
+            for line in (value for name, value in report.user_properties if name == "told"):
+                terminalreporter.write_line(str(line))
 
 
 @pytest.fixture(scope="session")

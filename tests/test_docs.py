@@ -84,7 +84,7 @@ def test_every_module_to_run_exists() -> None:
 def test_every_variable_named_is_read_somewhere() -> None:
     read = "\n".join(
         path.read_text()
-        for folder in ("deploy", "write_side", "simulator")
+        for folder in ("deploy", "write_side", "simulator", "tests")
         for path in REPOSITORY.glob(f"{folder}/**/*.py")
     )
     named = {word for text in TEXTS.values() for word in re.findall(r"\b(?:SMARTRIX_\w+|\w+_URL)\b", text)}

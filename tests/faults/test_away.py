@@ -20,6 +20,7 @@ from websockets.typing import Subprotocol
 from deploy.grid import CLOCK_START, Grid
 from simulator.client import GridClient, GridError
 from simulator.slots import SLOT, format_time, parse_time, slot_starts
+from tests.conftest import Telling
 from tests.faults.clients import (
     Home,
     come_back,
@@ -166,7 +167,7 @@ def test_readings_wait_for_stopped_workers(grid: Grid) -> None:
 
 
 @pytest.mark.parametrize("worker", ["metering-0", "metering-1"])
-def test_the_other_worker_takes_over(worker: str, grid: Grid, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_other_worker_takes_over(worker: str, grid: Grid, told: Telling) -> None:
     async def play() -> float:
         async with operator_of(grid) as client:
             homes = [await move_in(client, f"{worker} {n}", (43.0 + 0.5 * n, 5.0)) for n in range(10)]
@@ -188,8 +189,7 @@ def test_the_other_worker_takes_over(worker: str, grid: Grid, capsys: pytest.Cap
             return taken_over
 
     taken_over = asyncio.run(play())
-    with capsys.disabled():
-        print(f"\n{worker} killed and held down: everything visible again after {taken_over:.1f} s")
+    told(f"{worker} killed and held down: everything visible again after {taken_over:.1f} s")
     assert taken_over < TAKEN_OVER_WITHIN_SECONDS
 
 
@@ -198,9 +198,7 @@ async def _record(client: GridClient, home: Home) -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_standing_order_finishes_the_advance(
-    grid: Grid, seed: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_killed_standing_order_finishes_the_advance(grid: Grid, seed: str, told: Telling) -> None:
     """Every slot is closed once, nobody is told anything twice."""
     chance = random.Random(f"{seed}/advance")
     end = CLOCK_START + ADVANCED_SLOTS * SLOT
@@ -220,8 +218,7 @@ def test_a_killed_standing_order_finishes_the_advance(
             for flicker in flickers:
                 await eventually(partial(_told_once, client, flicker, end), 10)
 
-    with capsys.disabled():
-        print(f"\nstanding-orders killed three times in an advance with SMARTRIX_SEED={seed}")
+    told(f"standing-orders killed three times in an advance with SMARTRIX_SEED={seed}")
     asyncio.run(play())
 
 

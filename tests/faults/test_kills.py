@@ -12,6 +12,7 @@ import pytest
 from deploy.grid import Grid
 from projections.rebuild import NAMES, compare
 from simulator.client import GridClient
+from tests.conftest import Telling
 from tests.faults.clients import (
     Home,
     Way,
@@ -71,15 +72,12 @@ def crowd(grid: Grid, seed: str) -> Crowd:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", PARTS)
-def test_killed_five_times(
-    part: str, grid: Grid, crowd: Crowd, seed: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_killed_five_times(part: str, grid: Grid, crowd: Crowd, seed: str, told: Telling) -> None:
     """With 50 commands and 500 readings under way at each kill."""
     chance = random.Random(f"{seed}/{part}")
     in_flight = asyncio.run(_kill_under_load(grid, part, crowd, chance))
-    with capsys.disabled():
-        caught = ", ".join(f"{commands} commands {readings} readings" for commands, readings in in_flight)
-        print(f"\n{part} killed with SMARTRIX_SEED={seed}; under way at the kills: {caught}")
+    caught = ", ".join(f"{commands} commands {readings} readings" for commands, readings in in_flight)
+    told(f"{part} killed with SMARTRIX_SEED={seed}; under way at the kills: {caught}")
     assert {name: compare(grid.database_url, name) for name in NAMES} == {name: [] for name in NAMES}
 
 

@@ -16,6 +16,7 @@ from deploy.grid import Grid
 from simulator import operations
 from simulator.client import Answer, GridClient, GridError
 from simulator.slots import SLOT, format_time, parse_time
+from tests.conftest import Telling
 from tests.faults.clients import PAUSE_SECONDS, come_back, operator_of
 from tests.faults.flicker import advance, living, move_flicker_in
 
@@ -60,12 +61,9 @@ async def follow_over_sse(url: str, token: str, question: str, seen: Events, unt
 
 @pytest.mark.slow
 @pytest.mark.parametrize("follow", [follow_over_socket, follow_over_sse])
-def test_none_missed_and_none_twice(
-    follow: Follow, grid: Grid, seed: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_none_missed_and_none_twice(follow: Follow, grid: Grid, seed: str, told: Telling) -> None:
     chance = random.Random(f"{seed}/{follow.__name__}")
-    with capsys.disabled():
-        print(f"\ngateway killed under {follow.__name__} with SMARTRIX_SEED={seed}")
+    told(f"gateway killed under {follow.__name__} with SMARTRIX_SEED={seed}")
     changes, notifications, expected = asyncio.run(_play(grid, follow, chance))
     assert [(_slot(event), event["to"]) for event in changes] == expected[0]
     assert [(_slot(event), event["kind"]) for event in notifications] == expected[1]

@@ -73,7 +73,7 @@ def test_without_a_token_every_subscription_is_refused(door: Door) -> None:
     for name in subscriptions.fields:
         with _open(door) as socket:
             assert _begin(socket, None) == {"type": "connection_ack"}
-            query = f"subscription {{ {name} {{ position }} }}"
+            query = f"subscription {{ {name} {{ __typename }} }}"
             answer = _say(socket, id="1", type="subscribe", payload={"query": query})
         assert answer["payload"]["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
 
