@@ -74,7 +74,8 @@ def _home(dice: np.random.Generator, days: int) -> list[MeasuredDevice]:
 
 def _stretch(dice: np.random.Generator, series: Floats, begin: int, days: int) -> Floats:
     part = series[begin : begin + days * SLOTS]
-    return np.asarray(part * np.maximum(1 + dice.normal(0, 0.05, len(part)), 0))
+    noisy: Floats = part * np.maximum(1 + dice.normal(0, 0.05, len(part)), 0)
+    return noisy
 
 
 def _battery(net: Ints) -> tuple[MeasuredDevice, Ints]:
@@ -116,10 +117,13 @@ def _recorded() -> dict[str, Floats]:
         for row in _rows(f"refit_house2_2014-{month}.csv.gz", ","):
             for name, series in columns.items():
                 series.append(float(row[name] or 0))
-    return {
-        name: np.array(series)[: len(series) // _MINUTES * _MINUTES].reshape(-1, _MINUTES).sum(axis=1) / 60
-        for name, series in columns.items()
-    }
+    begins = np.arange(len(columns["Aggregate"]) // _MINUTES) * _MINUTES
+    return {name: _sums(np.array(series), begins) / 60 for name, series in columns.items()}
+
+
+def _sums(series: Floats, begins: Ints) -> Floats:
+    sums: Floats = np.add.reduceat(series, begins)
+    return sums
 
 
 @cache
@@ -127,7 +131,8 @@ def _panels() -> Floats:
     """A year of a home's panels: Wh in each slot, from means of half an hour; a silent inverter gives 0."""
     watts = np.array([float(row["pv_w"] or 0) for row in _rows("home_fr_2024_load_pv_30min.csv.gz", ",")])
     at = np.arange(2 * len(watts)) / 2 - 0.25
-    return np.maximum(np.interp(at, np.arange(len(watts)), watts), 0) / 4
+    half_hours: Floats = np.interp(at, np.arange(len(watts)), watts)
+    return np.maximum(half_hours, 0) / 4
 
 
 @cache
@@ -148,6 +153,6 @@ def _rows(name: str, delimiter: str) -> Iterator[dict[str, str]]:
     path = DATA / name
     if not path.exists():
         raise WrongAnswer(f"the recordings are not there: {path}")
-    opened = gzip.open(path, "rt") if name.endswith(".gz") else path.open(encoding="utf-8-sig")
-    with opened as file:
-        yield from csv.DictReader(file, delimiter=delimiter)
+    raw = path.read_bytes()
+    text = (gzip.decompress(raw) if name.endswith(".gz") else raw).decode("utf-8-sig")
+    yield from csv.DictReader(text.splitlines(), delimiter=delimiter)
