@@ -11,14 +11,20 @@ from projections.binary_copy import MISSING, Connection
 from projections.kept_aside import UNKNOWN_DEVICE, Kept, encoded
 from projections.metered_homes import Homes
 from projections.metering_tables import VALUES
+from projections.sealed_days import reopen_since
 
 
 def withdraw(connection: Connection, homes: Homes, ended: Sequence[tuple[int, int]]) -> list[Kept]:
     """Takes the readings of devices (index) from a slot on out of the table; they are entries now."""
-    return [
-        _entry(homes, device, row)
+    held = [
+        (device, until)
         for device, until in ended
         if homes.households["newest"][homes.devices["household"][device]] >= until
+    ]
+    reopen_since(connection, [(int(homes.devices["number"][device]), until) for device, until in held])
+    return [
+        _entry(homes, device, row)
+        for device, until in held
         for row in _taken_out(connection, int(homes.devices["number"][device]), until)
     ]
 

@@ -14,6 +14,7 @@ from projections.household_balance import ENERGY, Balances, Devices, balances, n
 from projections.metered_homes import Homes
 from projections.metering_tables import VALUES
 from projections.readings import KEY_TYPES, Rows, value_types
+from projections.sealed_days import sealed_values
 
 HOUSEHOLD_KEY = {"household": "bigint", "slot": "integer"}
 _ENERGY_TYPES = {
@@ -139,6 +140,9 @@ def _devices(
         )
         values[read["place"]] = np.stack([read[name] for name in VALUES], axis=1)
         reported[read["place"]] = True
+        rest = asked[~reported[asked]]
+        sealed, there = sealed_values(connection, homes.devices["number"][device[rest]], slot[place[rest]])
+        values[rest[sealed]], reported[rest[sealed]] = there, True
     return Devices(place, device, values, reported)
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
+from projections.read_sealed import newest_sealed
 from projections.visibility import Scope
 
 Connection = AsyncConnection[Any]
@@ -122,20 +123,32 @@ async def order(db: Connection, position: int) -> OrderRow | None:
 
 async def last_slot(db: Connection, number: int) -> int | None:
     """The newest slot a device has a reading for."""
-    cursor = await db.execute("select max(slot) from reading where device = %s", (number,))
-    row = await cursor.fetchone()
-    return None if row is None or row[0] is None else int(row[0])
+    found = await _newest(db, "select slot, 0 from reading where device = %s", number, None)
+    return None if found is None else found[0]
 
 
 async def reported_stock(db: Connection, household_id: UUID) -> ReportedStock | None:
     """The state of charge its batteries last reported, Wh, summed; None where none ever did."""
-    async with db.cursor(row_factory=class_row(ReportedStock)) as cursor:
-        await cursor.execute(
-            """select coalesce(sum(last.soc_wh), 0)::bigint as soc_wh, max(last.slot) as slot
-               from device d cross join lateral (
-                 select soc_wh, slot from reading where device = d.number and soc_wh is not null
-                 order by slot desc limit 1) last
-               where d.household_id = %s and d.kind = 'BATTERY' and d.until is null having count(*) > 0""",
-            (household_id,),
-        )
-        return await cursor.fetchone()
+    cursor = await db.execute(
+        "select number from device where household_id = %s and kind = 'BATTERY' and until is null",
+        (household_id,),
+    )
+    open_ones: LiteralString = "select slot, soc_wh from reading where device = %s and soc_wh is not null"
+    batteries = [await _newest(db, open_ones, number, "soc_wh") for (number,) in await cursor.fetchall()]
+    reports = [report for report in batteries if report is not None]
+    if not reports:
+        return None
+    return ReportedStock(soc_wh=sum(wh for _, wh in reports), slot=max(slot for slot, _ in reports))
+
+
+async def _newest(
+    db: Connection, open_ones: LiteralString, number: int, value: str | None
+) -> tuple[int, int] | None:
+    """The newest reading, slot and value: an open one, else a sealed one, else one just opened again."""
+    statement: LiteralString = open_ones + " order by slot desc limit 1"
+    found = await (await db.execute(statement, (number,))).fetchone()
+    if found is None:
+        found = await newest_sealed(db, number, value)
+    if found is None:
+        found = await (await db.execute(statement, (number,))).fetchone()
+    return None if found is None else (int(found[0]), int(found[1]))
