@@ -27,8 +27,10 @@ from write_side.events import (
     HouseholdRenamed,
 )
 from write_side.past import Decision, Fold, Past
+from write_side.places import NameChanged
 
 LONGEST_NAME = 200
+PRODUCTION = frozenset((DeviceKind.SOLAR, DeviceKind.GENERATOR))
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Device:
     kind: DeviceKind
     since: datetime
     until: datetime | None = None
+    rated_power_w: int = 0
 
 
 @dataclass(frozen=True)
@@ -62,9 +65,8 @@ def evolve(household: Household, fact: Fact) -> Household:
         case CommunityLeft():
             return replace(household, community_id=None)
         case DeviceAttached():
-            return replace(
-                household, devices={**household.devices, fact.device_id: Device(fact.kind, fact.since)}
-            )
+            device = Device(fact.kind, fact.since, rated_power_w=fact.rated_power_w)
+            return replace(household, devices={**household.devices, fact.device_id: device})
         case DeviceDetached():
             ended = replace(household.devices[fact.device_id], until=fact.until)
             return replace(household, devices={**household.devices, fact.device_id: ended})
@@ -109,11 +111,8 @@ def handle_rename(command: RenameHousehold, past: Past) -> Decision:
     known(past, command.household_id)
     check_name(command.name)
     renamed = HouseholdRenamed(household_id=command.household_id)
-    statement = "update log.place set name = %s where household_id = %s"
-    return Decision(
-        [(stream_of(command.household_id), renamed)],
-        [(statement, (command.name.strip(), command.household_id))],
-    )
+    called = NameChanged(command.household_id, command.name.strip())
+    return Decision([(stream_of(command.household_id), renamed)], [called])
 
 
 def decide_consent(household: Household, command: SetConsent) -> list[Fact]:

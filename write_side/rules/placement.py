@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from math import asin, cos, degrees, floor, radians, sin
 from typing import Generic, TypeVar
 
@@ -125,6 +126,12 @@ def _column(band: int, longitude: float) -> int:
 
 def _numbered(band: int, column: int) -> int:
     return band * _COLUMNS_AT_EQUATOR + column
+
+
+def is_on_earth(latitude: Decimal, longitude: Decimal) -> bool:
+    """Whether these degrees are a place on Earth, which no NaN is."""
+    are_numbers = latitude.is_finite() and longitude.is_finite()
+    return are_numbers and -90 <= latitude <= 90 and -180 <= longitude <= 180
 
 
 def _refuse_nowhere(latitude: float, longitude: float) -> None:
