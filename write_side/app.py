@@ -24,7 +24,7 @@ from write_side.group import Job, Receipt, decide_group
 log = logging.getLogger(__name__)
 
 LONGEST_KEY = 200
-LARGEST_GROUP = 64
+LARGEST_GROUP = 500
 LONGEST_QUEUE = 2000
 PATIENCE_S = 1.8  # a caller is promised an answer within two seconds
 TIMEOUTS_MS = {"idle_in_transaction_session_timeout": 1000, "statement_timeout": 1700}

@@ -7,6 +7,7 @@ founds one founds its area too.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from uuid import UUID, uuid5
 
 from write_side.clock import next_slot_start
@@ -53,8 +54,7 @@ def read_ahead(past: Past, group: Iterable[Command]) -> None:
     for command in group:
         match command:
             case RegisterHousehold() if is_on_earth(command.latitude_deg, command.longitude_deg):
-                around = cells_around(float(command.latitude_deg), float(command.longitude_deg))
-                cells.update(map(str, around))
+                cells.update(_around(float(command.latitude_deg), float(command.longitude_deg)))
             case JoinCommunity():
                 household_ids.add(command.household_id)
                 community_ids.add(command.community_id)
@@ -66,9 +66,15 @@ def read_ahead(past: Past, group: Iterable[Command]) -> None:
         past.places.read_ahead(past.connection, cells, household_ids, community_ids)
 
 
+@lru_cache(4096)
+def _around(latitude_deg: float, longitude_deg: float) -> tuple[str, ...]:
+    """The cells to look in, which are wanted twice: when a group is read ahead and when it is decided."""
+    return tuple(map(str, cells_around(latitude_deg, longitude_deg)))
+
+
 def place_newcomer(past: Past, household_id: UUID, latitude_deg: float, longitude_deg: float) -> Placing:
     """The nearest community with room whose members all stand near enough, else one of its own."""
-    near = past.places.near(cells_around(latitude_deg, longitude_deg))
+    near = past.places.near(_around(latitude_deg, longitude_deg))
     found = place(latitude_deg, longitude_deg, near, RULE)
     if found is not None:
         return Placing(found, past.places.area_of(found), [])

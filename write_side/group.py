@@ -94,10 +94,11 @@ def decide_group(
 def _known_keys(connection: psycopg.Connection[Any], jobs: Sequence[Job]) -> Keys:
     # Each key is looked up by itself: a plan for the whole set may choose to read the whole table.
     rows = connection.execute(
-        """select k.* from unnest(%s::text[], %s::text[]) wanted (by, named), lateral (
+        """select k.* from json_array_elements(%s) wanted, lateral (
              select principal, key, input_hash, position, answer, at from log.command_key
-             where principal = wanted.by and key = named limit 1) k""",
-        ([job.by for job in jobs], [job.key for job in jobs]),
+             where principal = wanted ->> 0 and key = wanted ->> 1 limit 1) k""",
+        (msgspec.json.encode([(job.by, job.key) for job in jobs]).decode(),),
+        binary=True,
     )
     return {(row[0], row[1]): _Kept(bytes(row[2]), Receipt(row[3], row[4], True, row[5])) for row in rows}
 

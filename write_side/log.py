@@ -7,6 +7,7 @@ it reads what it decides on, so a reader that has seen position n never finds a 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import msgspec
 import psycopg
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
 from psycopg.conninfo import conninfo_to_dict
@@ -91,10 +92,10 @@ def read_streams(
     """The facts of some streams, undecoded, oldest first; with `last_only` just the newest of each."""
     order = "desc limit 1" if last_only else "asc"
     return connection.execute(
-        f"""select f.* from unnest(%s::text[]) wanted (stream), lateral (
+        f"""select f.* from json_array_elements_text(%s) wanted (stream), lateral (
               select notification_id, originator_id, originator_version, topic, state from log.fact
               where originator_id = stream order by originator_version {order}) f""",
-        (list(streams),),
+        (_listed(streams),),
         binary=True,
     ).fetchall()
 
@@ -102,12 +103,17 @@ def read_streams(
 def newest_versions(connection: psycopg.Connection[Any], streams: Sequence[str]) -> dict[str, int]:
     """The version of each stream's newest fact; streams without any are left out."""
     rows = connection.execute(
-        """select stream, version from unnest(%s::text[]) wanted (stream), lateral (
+        """select stream, version from json_array_elements_text(%s) wanted (stream), lateral (
              select originator_version as version from log.fact where originator_id = stream
              order by originator_version desc limit 1) f""",
-        (list(streams),),
+        (_listed(streams),),
     )
     return dict(rows.fetchall())
+
+
+def _listed(texts: Sequence[str]) -> str:
+    """A list of texts as one parameter: psycopg writes arrays element by element, in Python."""
+    return msgspec.json.encode(texts).decode()
 
 
 def read_facts(connection: psycopg.Connection[Any], after: int, limit: int = 1000) -> list[Recorded]:

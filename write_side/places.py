@@ -20,7 +20,7 @@ _TABLES = """
 create table if not exists log.place (
     household_id uuid primary key, name text, address text,
     latitude double precision, longitude double precision, cell text,
-    community_id uuid, area_id uuid not null, production_w bigint not null default 0);
+    community_id uuid, area_id uuid not null, production_w bigint not null default 0) with (fillfactor = 80);
 create index if not exists place_community on log.place (community_id);
 create table if not exists log.community_with_room (
     cell text not null, community_id uuid not null, primary key (cell, community_id));
@@ -204,9 +204,9 @@ class Places:
         """Where a household stands, None where its place is not known any more."""
         return self._homes.get(household_id)
 
-    def near(self, cells: Iterable[int]) -> list[Candidate[UUID]]:
+    def near(self, cells: Iterable[str]) -> list[Candidate[UUID]]:
         """The communities with a member in one of the cells, in the order of their ids."""
-        found = set[UUID]().union(*(self._in_cell.get(str(cell), ()) for cell in cells))
+        found = set[UUID]().union(*(self._in_cell.get(cell, ()) for cell in cells))
         return [self._communities[community_id].candidate(community_id) for community_id in sorted(found)]
 
     def community(self, community_id: UUID) -> Candidate[UUID] | None:
