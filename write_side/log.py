@@ -7,11 +7,13 @@ it reads what it decides on, so a reader that has seen position n never finds a 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import msgspec
 import psycopg
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
 from psycopg.conninfo import conninfo_to_dict
 
 from write_side.events import Recorded
+from write_side.places import create_places
 from write_side.stored_form import UnknownFact, decode
 
 LOG_LOCK = 0x5371_1061  # any number that nobody else locks
@@ -23,12 +25,6 @@ create table if not exists log.command_key (
     first_position bigint not null, position bigint not null, answer jsonb not null, at timestamptz not null,
     kept_since timestamptz not null default now(), primary key (principal, key));
 create index if not exists command_key_correlation on log.command_key (correlation);
-create table if not exists log.place (
-    household_id uuid primary key, name text, address text,
-    latitude double precision, longitude double precision, cell text,
-    community_id uuid, area_id uuid not null);
-create index if not exists place_cell on log.place (cell);
-create index if not exists place_community on log.place (community_id);
 """
 
 
@@ -48,6 +44,7 @@ def create_log(database_url: str) -> None:
         if connection.execute("select to_regclass('log.fact')").fetchone() == (None,):
             _create_fact_table(parts)
         connection.execute(_BESIDE_THE_LOG)
+        create_places(connection)
 
 
 def _create_fact_table(parts: dict[str, Any]) -> None:
@@ -72,38 +69,51 @@ StoredRow = tuple[int, str, int, str, bytes]  # position before them
 def append(connection: psycopg.Connection[Any], rows: Sequence[Row]) -> list[int]:
     """Appends (stream, version, topic, state) rows, answers their positions in the same order.
 
-    The caller holds the log's lock; a version that stands already raises UniqueViolation.
+    The caller holds the log's lock, so that the positions taken here are one unbroken stretch; a version
+    that stands already raises UniqueViolation.
     """
-    streams, versions, topics, states = (list(column) for column in zip(*rows, strict=True))
-    found = connection.execute(
-        """insert into log.fact (originator_id, originator_version, topic, state)
-           select * from unnest(%s::text[], %s::bigint[], %s::text[], %s::bytea[])
-           returning notification_id""",
-        (streams, versions, topics, states),
-    )
-    return sorted(row[0] for row in found)
-
-
-def read_stream(
-    connection: psycopg.Connection[Any], stream: str, *, last_only: bool = False
-) -> list[Recorded]:
-    """The facts of one stream, oldest first; with `last_only` just the newest."""
-    order = "desc limit 1" if last_only else "asc"
-    rows = connection.execute(
-        f"""select notification_id, originator_id, originator_version, topic, state from log.fact
-            where originator_id = %s order by originator_version {order}""",
-        (stream,),
-    )
-    return _recorded(rows)
-
-
-def newest_version(connection: psycopg.Connection[Any], stream: str) -> int:
-    """The version of a stream's newest fact, 0 for none."""
-    row = connection.execute(
-        "select coalesce(max(originator_version), 0) from log.fact where originator_id = %s", (stream,)
+    taken = connection.execute(
+        "select setval('log.fact_notification_id_seq', nextval('log.fact_notification_id_seq') + %s)",
+        (len(rows) - 1,),
     ).fetchone()
-    assert row is not None
-    return int(row[0])
+    assert taken is not None
+    positions = range(taken[0] - len(rows) + 1, taken[0] + 1)
+    columns = "originator_id, originator_version, topic, state, notification_id"
+    with connection.cursor().copy(f"copy log.fact ({columns}) from stdin (format binary)") as copy:
+        copy.set_types(["text", "int8", "text", "bytea", "int8"])
+        for row, position in zip(rows, positions, strict=True):
+            copy.write_row((*row, position))
+    return list(positions)
+
+
+def read_streams(
+    connection: psycopg.Connection[Any], streams: Sequence[str], *, last_only: bool = False
+) -> list[StoredRow]:
+    """The facts of some streams, undecoded, oldest first; with `last_only` just the newest of each."""
+    order = "desc limit 1" if last_only else "asc"
+    return connection.execute(
+        f"""select f.* from json_array_elements_text(%s) wanted (stream), lateral (
+              select notification_id, originator_id, originator_version, topic, state from log.fact
+              where originator_id = stream order by originator_version {order}) f""",
+        (_listed(streams),),
+        binary=True,
+    ).fetchall()
+
+
+def newest_versions(connection: psycopg.Connection[Any], streams: Sequence[str]) -> dict[str, int]:
+    """The version of each stream's newest fact; streams without any are left out."""
+    rows = connection.execute(
+        """select stream, version from json_array_elements_text(%s) wanted (stream), lateral (
+             select originator_version as version from log.fact where originator_id = stream
+             order by originator_version desc limit 1) f""",
+        (_listed(streams),),
+    )
+    return dict(rows.fetchall())
+
+
+def _listed(texts: Sequence[str]) -> str:
+    """A list of texts as one parameter: psycopg writes arrays element by element, in Python."""
+    return msgspec.json.encode(texts).decode()
 
 
 def read_facts(connection: psycopg.Connection[Any], after: int, limit: int = 1000) -> list[Recorded]:
