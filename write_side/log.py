@@ -130,6 +130,20 @@ def read_rows(connection: psycopg.Connection[Any], after: int, limit: int) -> li
     ).fetchall()
 
 
+def read_rows_but(
+    connection: psycopg.Connection[Any], after: int, until: int, unused: Sequence[str], limit: int
+) -> list[StoredRow]:
+    """Up to `limit` rows behind `after` and up to `until`, undecoded, without those of some topics."""
+    found = connection.execute(
+        """select notification_id, originator_id, originator_version, topic, state from log.fact
+           where notification_id > %s and notification_id <= %s and topic <> all(%s)
+           order by notification_id limit %s""",
+        (after, until, list(unused), limit),
+        binary=True,
+    )
+    return found.fetchall()
+
+
 def _recorded(rows: Iterable[StoredRow]) -> list[Recorded]:
     """The rows decoded, up to one whose fact has no name here; UnknownFact where that is the first."""
     recorded: list[Recorded] = []
