@@ -91,6 +91,16 @@ class PlainFieldsFirst(StrawberryGraphQLCoreExecutionContext):
         ]
         return selection if len(selection) == len(grouped) else None
 
+    def plain_object(
+        self, graphql_type: GraphQLObjectType, selection: Selection | None, source: Any
+    ) -> dict[str, Any] | None:
+        """What is asked of one object; None where graphql-core is to tell."""
+        if selection is None or not self._may_be_seen(graphql_type, source):
+            return None
+        with suppress(Exception):
+            return {name: plain.read(source) for name, plain in selection}
+        return None
+
     def _may_be_seen(self, graphql_type: GraphQLObjectType, source: Any) -> bool:
         """Whether a guarded object lets the asker in; if not, each of its fields says so."""
         if access_of(graphql_type) is not Access.GUARDED:
@@ -100,10 +110,10 @@ class PlainFieldsFirst(StrawberryGraphQLCoreExecutionContext):
         return False
 
 
-def _in_order(
-    names: Iterable[str], read: dict[str, Any], others: dict[str, Any]
-) -> dict[str, Any]:
-    return {name: read[name] if name in read else others[name] for name in names if name in read or name in others}
+def _in_order(names: Iterable[str], read: dict[str, Any], others: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: read[name] if name in read else others[name] for name in names if name in read or name in others
+    }
 
 
 def _entries(
@@ -111,9 +121,7 @@ def _entries(
 ) -> list[dict[str, Any]]:
     names = [name for name, _ in selection]
     if isinstance(entries, Nodes) and all(plain.attribute for _, plain in selection):
-        columns = [
-            [*map(plain.complete, entries.column(plain.attribute or ""))] for _, plain in selection
-        ]
+        columns = [[*map(plain.complete, entries.column(plain.attribute or ""))] for _, plain in selection]
         return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
     origin = item_type.extensions["strawberry-definition"].origin
     if any(type(entry) is not origin for entry in entries):

@@ -62,13 +62,30 @@ def _correlation(context: Context) -> Operation:
     return Operation()
 
 
+def begin(context: Context) -> None:
+    """Makes a new operation the one that runs in this task, under the correlation id asked for."""
+    begin_operation(_correlation(context))
+
+
+def checked(schema: GraphQLSchema, text: str, variables: Mapping[str, object] | None) -> DocumentNode | None:
+    """The document of a text that can be executed and is short enough to be remembered; else None."""
+    if not text or len(text) > _LONGEST_CACHED_TEXT:
+        return None
+    try:
+        document = _parsed(text)
+    except (GraphQLError, RecursionError):
+        return None
+    refused = _complexity(schema, text, variables) is not None or _validated(schema, text)
+    return None if refused else document
+
+
 class Lifecycle(SchemaExtension):
     """One per operation; a push begins it anew."""
 
     def on_operation(self) -> Iterator[None]:
         """Gives the operation its correlation id and bounds what the parser reads."""
         self.execution_context.parse_options["max_tokens"] = LIMITS.tokens
-        begin_operation(_correlation(self.execution_context.context))
+        begin(self.execution_context.context)
         yield
 
     def on_parse(self) -> Iterator[None]:
