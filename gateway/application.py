@@ -20,6 +20,7 @@ from gateway.health import health, lags, overall
 from gateway.messages import Messages
 from gateway.metrics import Metrics
 from gateway.schema import schema
+from gateway.tails import Tails
 from gateway.waiting import Views
 from projections.read_metering import count_kept_aside
 from projections.visibility import Scope
@@ -38,6 +39,7 @@ def parts_of(settings: Settings) -> Parts:
         settings=settings,
         database=database,
         views=views,
+        tails=Tails(database, views),
         messages=Messages(settings, views.hear),
         app=App(settings.database_url, simulated=settings.simulated),
         metrics=Metrics(),
@@ -54,6 +56,7 @@ def application(parts: Parts) -> Starlette:
             yield
         finally:
             connecting.cancel()
+            parts.tails.close()
             await parts.messages.close()
             await parts.database.close()
             await asyncio.to_thread(parts.app.close)

@@ -13,12 +13,13 @@ from strawberry import relay
 from gateway.access import Principal
 from gateway.context import Context, Info
 from gateway.described import listed, told
-from gateway.following import LAST_ID, follow, start_of
+from gateway.following import follow
 from gateway.identity import raw_id
 from gateway.permission import guarded, inside
 from gateway.positions import Place, written
 from gateway.scalars import Position, WattHours
 from gateway.series import percent
+from gateway.tails import LAST_ID
 from gateway.windows import Window
 from projections import read_autarky, read_energy
 from projections.expected_readings import Span, expected
@@ -282,15 +283,20 @@ async def autarky_events(
     context: Context, subjects: Sequence[UUID] | None, after: Place | None
 ) -> AsyncIterator[AutarkyChangedEvent]:
     """Every change of these subjects (of all the asker may see) behind a place, as they come."""
-    place = await start_of(context, "autarky", after)
-    start = (place.position, UUID(place.row[0]) if place.row else LAST_ID)
+    start = None
+    if after is not None:
+        start = (after.position, UUID(after.row[0]) if after.row else LAST_ID)
 
     async def look(behind: read_autarky.Key, limit: int) -> list[ChangeRow]:
         return await context.read(
             read_autarky.changes_behind, context.scope, behind=behind, limit=limit, subjects=subjects
         )
 
-    async for row in follow(context, "autarky", start, look, lambda row: row.key):
+    def is_wanted(row: ChangeRow) -> bool:
+        return subjects is None or row.subject_id in subjects
+
+    scope = context.scope
+    async for row in follow(context, context.parts.tails.autarky, start, look, scope, is_wanted):
         yield _event(row, context.scope)
 
 

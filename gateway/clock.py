@@ -12,13 +12,14 @@ from gateway import refusals
 from gateway.context import Context, Info
 from gateway.described import taken
 from gateway.faults import not_ready
-from gateway.following import follow, start_of
+from gateway.following import follow
 from gateway.permission import inside, public
 from gateway.positions import Place, written
 from gateway.scalars import Position
 from gateway.sending import key_of, send
 from gateway.windows import founded_clock
 from projections.read_clock import ClockRow, ClosedSlotRow, closed_slots, count_closed
+from projections.visibility import Scope
 from write_side import commands
 from write_side.events import Stride
 from write_side.group import Receipt
@@ -143,12 +144,13 @@ async def _arrived(context: Context, receipt: Receipt, to: datetime) -> ClockRow
 
 async def slot_events(context: Context, after: Place | None) -> AsyncIterator[SlotClosedEvent]:
     """Every closing behind a place, as they come."""
-    place = await start_of(context, "slots", after)
+    start = None if after is None else after.position
 
     async def look(behind: int, limit: int) -> list[ClosedSlotRow]:
         return await context.read(closed_slots, behind=behind, limit=limit)
 
-    async for row in follow(context, "slots", place.position, look, lambda row: row.position):
+    everybody = Scope(everything=True)
+    async for row in follow(context, context.parts.tails.slots, start, look, everybody):
         yield SlotClosedEvent(
             position=written(row.position),
             slot_start=slot_start(row.slot),

@@ -15,6 +15,7 @@ from gateway.faults import Fault, not_ready
 from gateway.messages import Messages
 from gateway.metrics import Metrics
 from gateway.positions import Place
+from gateway.tails import Tails
 from gateway.waiting import Views
 from projections.visibility import Scope
 from write_side.app import App
@@ -34,6 +35,7 @@ class Parts:
     settings: Settings
     database: Database
     views: Views
+    tails: Tails
     messages: Messages
     app: App
     metrics: Metrics

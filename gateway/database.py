@@ -43,6 +43,17 @@ class Database:
                     raise
                 await asyncio.sleep(_PAUSE_S)
 
+    async def read_once(
+        self,
+        within: float,
+        function: Callable[Concatenate[Connection, P], Awaitable[T]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """As read, tried once: psycopg's error at once, TimeoutError after `within` seconds."""
+        async with asyncio.timeout(within), self._connection(time.monotonic() + within) as connection:
+            return await function(connection, *args, **kwargs)
+
     async def close(self) -> None:
         """Closes what is idle."""
         while self._idle:

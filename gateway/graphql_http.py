@@ -1,5 +1,6 @@
 """GraphQL over HTTP as its specification has it: media types, status codes, limits; and SSE, and sockets."""
 
+import asyncio
 import time
 from collections.abc import Mapping
 from datetime import timedelta
@@ -28,11 +29,16 @@ from gateway.media_types import GRAPHQL_RESPONSE, negotiated
 from gateway.sockets import SocketHandler, refuse_connection
 
 MOST_IN_FLIGHT = 256
+BODY_WITHIN_S = 10.0
 FIRST_WORD_WITHIN = timedelta(seconds=10)
 
 
 class TooLarge(Exception):
     """The body is longer than is read."""
+
+
+class TooSlow(Exception):
+    """The body does not come."""
 
 
 class GraphQLOverHTTP(GraphQL[Context, None]):
@@ -80,6 +86,8 @@ class GraphQLOverHTTP(GraphQL[Context, None]):
             return response
         except TooLarge:
             return _error(request, 413, "TOO_LARGE", f"the body is longer than {LIMITS.body} bytes")
+        except TooSlow:
+            return _error(request, 408, "BAD_USER_INPUT", f"the body did not come within {BODY_WITHIN_S} s")
         except HTTPException as error:
             not_by_get = isinstance(error.__cause__, InvalidOperationTypeError)
             status = 405 if not_by_get else error.status_code
@@ -150,6 +158,8 @@ class GraphQLOverHTTP(GraphQL[Context, None]):
             media_type = negotiated(request)
             response.headers["content-type"] = f"{media_type}; charset=utf-8"
             response.status_code = _status(request, media_type)
+            if response.status_code == 503:
+                response.headers["retry-after"] = "1"
         return response
 
 
@@ -178,7 +188,11 @@ def _bounded(receive: Receive) -> Receive:
 
     async def bounded() -> Message:
         nonlocal length
-        message = await receive()
+        try:
+            async with asyncio.timeout(BODY_WITHIN_S):
+                message = await receive()
+        except TimeoutError:
+            raise TooSlow from None
         length += len(message.get("body", b""))
         if length > LIMITS.body:
             raise TooLarge

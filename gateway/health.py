@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from projections.read_clock import clock
 from projections.read_positions import VIEWS, log_head, view_error, view_position
 
 LARGEST_LAG = 10_000
+ANSWERED_WITHIN_S = 0.8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,10 +36,15 @@ class Part:
 
 
 async def health(parts: Parts) -> list[Part]:
-    """Every part: what runs, the servers as this process reaches them, the views."""
+    """Every part: what runs, the servers as this process reaches them, the views. Within two seconds."""
     running = await asyncio.to_thread(_supervised, parts)
-    servers = [await _database(parts), _nats(parts)]
-    return [*running, *servers, *await _views(parts), await _clock(parts)]
+    database = await _database(parts)
+    is_there = database.status == "ok"
+    read = [_read(parts, f"view {view}", _view(view)) for view in VIEWS] if is_there else []
+    found = await asyncio.gather(*read, *([_read(parts, "clock", _clock)] if is_there else []))
+    names = (*(f"view {view}" for view in VIEWS), "clock")
+    away = [Part(name=name, status="down", error="the database does not answer") for name in names]
+    return [*running, database, _nats(parts), *(found or away)]
 
 
 def overall(found: list[Part]) -> str:
@@ -77,11 +84,23 @@ def _supervised(parts: Parts) -> list[Part]:
 
 
 async def _database(parts: Parts) -> Part:
+    return await _read(parts, "database", _log)
+
+
+async def _read(parts: Parts, name: str, look: Callable[[Connection], Awaitable[Part]]) -> Part:
+    """What a look at the database tells of a part; down where it tells nothing in time."""
     try:
-        position = await parts.database.read(log_head)
-    except (psycopg.Error, TimeoutError) as error:
-        return Part(name="database", status="down", error=str(error).strip())
-    return Part(name="database", status="ok", position=position)
+        return await parts.database.read_once(ANSWERED_WITHIN_S, look)
+    except psycopg.errors.UndefinedTable:
+        return Part(name=name, status="down", error="its worker has not started yet")
+    except psycopg.Error as error:
+        return Part(name=name, status="down", error=str(error).strip() or repr(error))
+    except TimeoutError:
+        return Part(name=name, status="down", error=f"no answer within {ANSWERED_WITHIN_S} s")
+
+
+async def _log(db: Connection) -> Part:
+    return Part(name="database", status="ok", position=await log_head(db))
 
 
 def _nats(parts: Parts) -> Part:
@@ -90,33 +109,19 @@ def _nats(parts: Parts) -> Part:
     return Part(name="messages", status="down", error="NATS does not answer")
 
 
-async def _clock(parts: Parts) -> Part:
+async def _clock(db: Connection) -> Part:
     """Whether the grid has been founded, without which little can be answered."""
-    try:
-        found = await parts.database.read(clock)
-    except (psycopg.Error, TimeoutError) as error:
-        return Part(name="clock", status="down", error=str(error).strip())
-    if found is None:
+    if await clock(db) is None:
         return Part(name="clock", status="degraded", error="the grid is being founded")
     return Part(name="clock", status="ok")
 
 
-async def _views(parts: Parts) -> list[Part]:
-    return [await _view(parts, view) for view in VIEWS]
+def _view(view: str) -> Callable[[Connection], Awaitable[Part]]:
+    async def look(db: Connection) -> Part:
+        head, position = await log_head(db), await view_position(db, view)
+        trouble = await view_error(db, view)
+        lag = max(0, head - position)
+        status = "degraded" if trouble or lag > LARGEST_LAG else "ok"
+        return Part(name=f"view {view}", status=status, position=position, lag=lag, error=trouble)
 
-
-async def _view(parts: Parts, view: str) -> Part:
-    name = f"view {view}"
-    try:
-        head, position, trouble = await parts.database.read(_standing, view)
-    except psycopg.errors.UndefinedTable:
-        return Part(name=name, status="down", error="its worker has not started yet")
-    except (psycopg.Error, TimeoutError) as error:
-        return Part(name=name, status="down", error=str(error).strip())
-    lag = max(0, head - position)
-    status = "degraded" if trouble or lag > LARGEST_LAG else "ok"
-    return Part(name=name, status=status, position=position, lag=lag, error=trouble)
-
-
-async def _standing(db: Connection, view: str) -> tuple[int, int, str | None]:
-    return await log_head(db), await view_position(db, view), await view_error(db, view)
+    return look

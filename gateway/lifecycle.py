@@ -1,6 +1,6 @@
 """The course of one operation: its identity, parsing and validating once per text, limits each time."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from functools import lru_cache
 
 from graphql import DocumentNode, GraphQLError, GraphQLSchema, parse, specified_rules
@@ -9,7 +9,7 @@ from strawberry.schema.schema import validate_document
 from strawberry.types import StreamExecutionResult
 
 from gateway.context import Context, Operation, begin_operation, operation
-from gateway.limits import LIMITS, page_sizes, too_complex
+from gateway.limits import LIMITS, page_sizes, paging_variables, too_complex
 
 _CACHED_TEXTS = 256
 _LONGEST_CACHED_TEXT = 16_000
@@ -27,9 +27,32 @@ def _validated(schema: GraphQLSchema, text: str) -> tuple[GraphQLError, ...]:
     return tuple(validate_document(schema, _parsed(text), tuple(specified_rules)))
 
 
+@lru_cache(_CACHED_TEXTS)
+def _paging_variables(schema: GraphQLSchema, text: str) -> tuple[str, ...]:
+    return paging_variables(_parsed(text), _page_sizes(schema))
+
+
+@lru_cache(4 * _CACHED_TEXTS)
+def _too_complex(
+    schema: GraphQLSchema, text: str, given: tuple[tuple[str, int | None], ...]
+) -> GraphQLError | None:
+    return too_complex(_parsed(text), dict(given), _page_sizes(schema), LIMITS)
+
+
 @lru_cache(1)
 def _page_sizes(schema: GraphQLSchema) -> dict[str, int]:
     return page_sizes(schema)
+
+
+def _complexity(
+    schema: GraphQLSchema, text: str, variables: Mapping[str, object] | None
+) -> GraphQLError | None:
+    """As `too_complex`, looked up by what it depends on: the text and the sizes of pages in the variables."""
+    given = variables or {}
+    names = (name for name in _paging_variables(schema, text) if name in given)
+    sizes = ((name, given[name]) for name in names)
+    plain = tuple((name, size if isinstance(size, int) else None) for name, size in sizes)
+    return _too_complex(schema, text, plain)
 
 
 def _correlation(context: Context) -> Operation:
@@ -39,13 +62,30 @@ def _correlation(context: Context) -> Operation:
     return Operation()
 
 
+def begin(context: Context) -> None:
+    """Makes a new operation the one that runs in this task, under the correlation id asked for."""
+    begin_operation(_correlation(context))
+
+
+def checked(schema: GraphQLSchema, text: str, variables: Mapping[str, object] | None) -> DocumentNode | None:
+    """The document of a text that can be executed and is short enough to be remembered; else None."""
+    if not text or len(text) > _LONGEST_CACHED_TEXT:
+        return None
+    try:
+        document = _parsed(text)
+    except (GraphQLError, RecursionError):
+        return None
+    refused = _complexity(schema, text, variables) is not None or _validated(schema, text)
+    return None if refused else document
+
+
 class Lifecycle(SchemaExtension):
     """One per operation; a push begins it anew."""
 
     def on_operation(self) -> Iterator[None]:
         """Gives the operation its correlation id and bounds what the parser reads."""
         self.execution_context.parse_options["max_tokens"] = LIMITS.tokens
-        begin_operation(_correlation(self.execution_context.context))
+        begin(self.execution_context.context)
         yield
 
     def on_parse(self) -> Iterator[None]:
@@ -64,11 +104,15 @@ class Lifecycle(SchemaExtension):
         schema: GraphQLSchema = execution.schema._schema
         document, text = execution.graphql_document, execution.query
         if document is not None:
-            error = too_complex(document, execution.variables, _page_sizes(schema), LIMITS)
+            is_cached = bool(text) and len(text or "") <= _LONGEST_CACHED_TEXT
+            if is_cached:
+                error = _complexity(schema, text or "", execution.variables)
+            else:
+                error = too_complex(document, execution.variables, _page_sizes(schema), LIMITS)
             if error is not None:
                 execution.pre_execution_errors = [error]
-            elif text and len(text) <= _LONGEST_CACHED_TEXT:
-                execution.pre_execution_errors = list(_validated(schema, text))
+            elif is_cached:
+                execution.pre_execution_errors = list(_validated(schema, text or ""))
         yield
 
     async def on_stream_result(self, _result: StreamExecutionResult) -> AsyncIterator[None]:

@@ -105,6 +105,15 @@ def too_complex(
     return None
 
 
+def paging_variables(document: DocumentNode, sizes: Mapping[str, int]) -> tuple[str, ...]:
+    """The variables that the measure of a document depends on."""
+    measuring = _Measuring(document, {}, sizes)
+    for definition in document.definitions:
+        if isinstance(definition, OperationDefinitionNode):
+            measuring.operation(definition)
+    return tuple(sorted(measuring.looked_at))
+
+
 def _passed(measure: Measure, limits: Limits) -> str | None:
     for name in ("depth", "aliases", "directives", "cost"):
         found, limit = getattr(measure, name), getattr(limits, name)
@@ -121,6 +130,7 @@ class _Measuring:
         self._variables = dict(variables)
         self._sizes = sizes
         self._measured: dict[str, Measure] = {}
+        self.looked_at: set[str] = set()
         self._fragments = {
             definition.name.value: definition
             for definition in document.definitions
@@ -178,6 +188,7 @@ class _Measuring:
                 if isinstance(argument.value, IntValueNode):
                     value = int(argument.value.value)
                 elif isinstance(argument.value, VariableNode):
+                    self.looked_at.add(argument.value.name.value)
                     value = self._variables.get(argument.value.name.value)
                 size = max(value, 0) if isinstance(value, int) else size
         return size

@@ -16,7 +16,7 @@ from gateway.communities import Community, visible_community
 from gateway.context import Context, Info
 from gateway.described import listed, taken, told
 from gateway.facts import Cause, cause_at
-from gateway.following import LAST_ID, follow, start_of
+from gateway.following import follow
 from gateway.households import Household, visible_household
 from gateway.identity import raw_id
 from gateway.pages import Connection, checked_first, cursor, edges, key_of
@@ -25,6 +25,7 @@ from gateway.positions import Place, read, written
 from gateway.scalars import Position
 from gateway.sending import key_of as idempotency_key_of
 from gateway.sending import own_household, send
+from gateway.tails import LAST_ID
 from gateway.wording import wording
 from projections import read_notifications
 from projections.read_notifications import Key, NotificationRow
@@ -198,15 +199,16 @@ async def notifications_page(
 
 async def notification_events(context: Context, after: Place | None) -> AsyncIterator[Notification]:
     """Every notification the asker may see behind a place, as they come."""
-    place = await start_of(context, "notifications", after)
-    start: Key = (place.position, LAST_ID, "")
-    if len(place.row) == 2:
-        start = (place.position, UUID(place.row[0]), place.row[1])
+    start: Key | None = None
+    if after is not None:
+        start = (after.position, LAST_ID, "")
+        if len(after.row) == 2:
+            start = (after.position, UUID(after.row[0]), after.row[1])
 
     async def look(behind: Key, limit: int) -> list[NotificationRow]:
         return await context.read(
             read_notifications.notifications_behind, context.scope, behind=behind, limit=limit
         )
 
-    async for row in follow(context, "notifications", start, look, lambda row: row.key):
+    async for row in follow(context, context.parts.tails.notifications, start, look, context.scope):
         yield node_of(row)

@@ -16,6 +16,7 @@ from gateway.communities import Community, CommunityOrder, communities_page, vis
 from gateway.context import Info, operation
 from gateway.described import description_of, pushed, told_with
 from gateway.devices import visible_device
+from gateway.execution import PlainFieldsFirst
 from gateway.facts import FactConnection, facts_page
 from gateway.faults import tell
 from gateway.grid import Grid, GridNow, grid_now
@@ -251,6 +252,7 @@ schema = GridSchema(
     mutation=Mutation,
     subscription=Subscription,
     extensions=[Lifecycle],
+    execution_context_class=PlainFieldsFirst,
     config=StrawberryConfig(scalar_map=SCALARS),
 )
 enforce(schema._schema)

@@ -1,10 +1,11 @@
 """A series both ways: as nodes, one for each bucket, and as columns; with its total."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, TypeVar
+from functools import lru_cache
+from typing import Any, Generic, TypeVar, cast
 
 import strawberry
 
@@ -25,6 +26,7 @@ strawberry.enum(
     description="The width of a bucket; hours, days and months are those of Europe/Paris.",
 )
 _NAMES = {"charge_wh": "battery_charge_wh", "discharge_wh": "battery_discharge_wh"}
+_COLUMNS = {attribute: column for column, attribute in _NAMES.items()}
 _HUNDREDTH = Decimal("0.01")
 
 
@@ -39,7 +41,7 @@ class Series:
     def nodes(self, node: type[N]) -> list[N]:
         """A node of this type for each bucket."""
         operation().spend_nodes(len(self.sums.counted))
-        return [self._node(node, bucket) for bucket in range(len(self.sums.counted))]
+        return cast(list[N], Nodes(self, node))
 
     def total(self, node: type[N]) -> N:
         """One node for the whole window; of what is stored, the end counts."""
@@ -52,19 +54,20 @@ class Series:
     def columns(self, columns: type[C]) -> C:
         """The same values, one list for each."""
         values: dict[str, Any] = {_NAMES.get(name, name): found for name, found in self.sums.columns.items()}
-        covered = [
-            percent(part, whole)
-            for part, whole in zip(self.sums.counted, self.expected.tolist(), strict=True)
-        ]
         return columns(
             start=self.window.start,
             resolution=self.window.resolution,
             starts=self.window.starts,
-            coverage_percent=covered,
+            coverage_percent=self.covered(),
             **values,
         )
 
-    def _node(self, node: type[N], bucket: int) -> N:
+    def covered(self) -> list[Decimal]:
+        """The coverage of each bucket, percent."""
+        return [*map(percent, self.sums.counted, self.expected.tolist())]
+
+    def node(self, node: type[N], bucket: int) -> N:
+        """One bucket's node."""
         values = {name: found[bucket] for name, found in self.sums.columns.items()}
         start, end = (slot_start(edge) for edge in self.window.edges[bucket : bucket + 2])
         closed = self.window.is_closed(bucket)
@@ -72,6 +75,32 @@ class Series:
         return _made(node, start, end, values, counted, expected, closed)
 
 
+class Nodes(Generic[N]):
+    """The nodes of a series, made one by one where they are looked at, or read as columns."""
+
+    def __init__(self, series: Series, node: type[N]) -> None:
+        self._series = series
+        self._node = node
+
+    def __iter__(self) -> Iterator[N]:
+        return (self._series.node(self._node, bucket) for bucket in range(len(self._series.sums.counted)))
+
+    def column(self, attribute: str) -> Sequence[Any]:
+        """What one attribute is in each node; KeyError for one that none has."""
+        series = self._series
+        match attribute:
+            case "start":
+                return series.window.starts
+            case "end":
+                return [*series.window.starts[1:], series.window.end]
+            case "coverage_percent":
+                return series.covered()
+            case "closed":
+                return [series.window.is_closed(bucket) for bucket in range(len(series.sums.counted))]
+        return series.sums.columns[_COLUMNS.get(attribute, attribute)]
+
+
+@lru_cache(4096)
 def percent(part: int, whole: int) -> Decimal:
     """A part of a whole in percent, to a hundredth, at most 100; 0 of nothing."""
     share = min(Decimal(100), Decimal(100 * part) / Decimal(whole)) if whole > 0 else Decimal(0)

@@ -6,10 +6,12 @@ import uvicorn
 from starlette.applications import Starlette
 
 from gateway.application import application, parts_of
+from gateway.connections import BoundedSocket, http_protocol
 from gateway.limits import LIMITS
 from write_side.settings import Settings
 
 _GRACE_SECONDS = 3
+_PING_EVERY_S = 30.0
 
 
 def configuration(app: Starlette, settings: Settings) -> uvicorn.Config:
@@ -19,9 +21,12 @@ def configuration(app: Starlette, settings: Settings) -> uvicorn.Config:
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http="httptools",
+        http=http_protocol(),
+        ws=BoundedSocket,
         ws_max_size=LIMITS.body,
-        ws_max_queue=32,
+        ws_ping_interval=_PING_EVERY_S,
+        ws_ping_timeout=_PING_EVERY_S,
+        ws_per_message_deflate=False,  # 40 kB a connection, and pushes are short
         access_log=False,
         log_config=None,
         server_header=False,

@@ -1,5 +1,6 @@
 """Reading communities: one, a page by founding, a page by how they stand with autarky."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, LiteralString
@@ -79,6 +80,18 @@ async def communities_by_autarky(
     async with db.cursor(row_factory=class_row(CommunityRow)) as cursor:
         await cursor.execute(statement, wanted)
         return await cursor.fetchall()
+
+
+async def members_among(
+    db: Connection, community_ids: Sequence[UUID], households: Sequence[UUID]
+) -> dict[UUID, list[UUID]]:
+    """Which of these households are members of each of these communities now."""
+    cursor = await db.execute(
+        """select community_id, array_agg(household_id) from household
+           where community_id = any(%s) and household_id = any(%s) group by community_id""",
+        (list(community_ids), list(households)),
+    )
+    return dict(await cursor.fetchall())
 
 
 async def count_communities(db: Connection, scope: Scope) -> int:
