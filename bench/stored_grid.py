@@ -36,7 +36,7 @@ from write_side.events import (
     HouseholdRegistered,
     Stride,
 )
-from write_side.log import append, create_log, read_facts
+from write_side.log import append, create_log, read_rows
 from write_side.rules.timeslots import slot_of
 from write_side.settings import PARTITIONS
 from write_side.stored_form import encode
@@ -80,7 +80,7 @@ class StoredGrid:
         view = views.VIEWS["households"]
         views.create_tables(self.connection, view, view.name)
         position = 0
-        while facts := read_facts(self.connection, position, FACTS_AT_ONCE):
+        while facts := read_rows(self.connection, position, FACTS_AT_ONCE):
             position = views.advance(self.connection, view, facts)
 
     def _home(self, home: int) -> Iterator[Fact]:
