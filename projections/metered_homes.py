@@ -195,8 +195,10 @@ def load(connection: Connection, homes: Homes, partitions: Iterable[int]) -> Non
 def _load_households(connection: Connection, homes: Homes, wanted: list[int]) -> dict[int, int]:
     rows = connection.execute(
         """select household, household_id, area_id::text, latitude_deg, longitude_deg,
-             coalesce((select max(slot) from household_energy e where e.household = h.household), %s)
-           from meter_household h where partition = any(%s) order by household""",
+             coalesce(newest, %s)
+           from meter_household
+             left join (select partition, max(slot) as newest from grid_energy group by 1) g using (partition)
+           where partition = any(%s) order by household""",
         (MISSING, wanted),
     )
     by_number: dict[int, int] = {}
