@@ -86,6 +86,6 @@ def _check(grid: StoredGrid) -> None:
 
 
 def _sum(all_homes: Sequence[Sequence[MeasuredDevice]], name: str) -> int:
-    return sum(
-        int(device.series[name].sum()) for home in all_homes for device in home if name in device.series
-    )
+    """What was measured of a value, cars apart: what they charge is consumption."""
+    devices = [device for home in all_homes for device in home if device.kind != "VEHICLE"]
+    return sum(int(device.series[name].sum()) for device in devices if name in device.series)

@@ -11,8 +11,8 @@ from datetime import datetime
 import numpy as np
 from psycopg import sql
 
-from projections.binary_copy import MISSING, Connection, Ints, read_columns
-from projections.day_codec import DAY_SLOTS
+from projections.binary_copy import MISSING, Connection, Ints
+from projections.fresh_totals import FreshTotals
 from projections.metered_homes import Homes
 from projections.metering import note_newest, recompute
 from projections.metering_batch import Partitions, dirty_keys, unsettled
@@ -125,12 +125,11 @@ def _build(connection: Connection, schema: str) -> Partitions:
     state = Partitions(facts=dict.fromkeys(range(PARTITIONS), 0))
     _take_facts(connection, state, live)
     _copy_positions(connection, schema)
-    measured = days(connection)
-    for fresh in StoredReadings(connection, state.homes).portions(measured):
-        recompute(connection, state.homes, state.homes.devices["household"][fresh.device], fresh.slot, fresh)
-    note_newest(state.homes, *_newest(connection, state.homes))
     state.stream, state.created, state.marks = live.stream, live.created, live.marks
-    _settle_all(connection, state, range(measured.start * DAY_SLOTS, measured.stop * DAY_SLOTS))
+    totals = FreshTotals(connection, state.homes, state.settled_until())
+    for devices, part, fresh in StoredReadings(connection, state.homes).portions(days(connection)):
+        totals.add_days(devices, fresh, part)
+    totals.finish()
     return state
 
 
@@ -157,33 +156,11 @@ def _facts(connection: Connection, after: int, until: int) -> Iterator[list[Reco
         after = facts[-1].position
 
 
-def _settle_all(connection: Connection, state: Partitions, span: range) -> None:
-    """Settles each partition in the order of slots, as far as its mark."""
-    homes, until = state.homes, state.settled_until()
-    sizes = np.bincount(homes.households["partition"], minlength=PARTITIONS)
-    for partition in np.flatnonzero(sizes).tolist():
-        width = max(1, _KEYS_AT_ONCE // int(sizes[partition]))
-        for begin in range(span.start, min(span.stop, int(until[partition]) + 1), width):
-            reached = np.minimum(until, begin + width - 1)
-            _settle_between(connection, homes, [partition], np.full(PARTITIONS, begin - 1), reached)
-
-
 def _settle_between(
     connection: Connection, homes: Homes, partitions: list[int], before: Ints, until: Ints
 ) -> None:
     household, slot = unsettled(connection, homes, partitions, before, until)
     settle(connection, homes, household, slot, np.full(len(household), MISSING), until)
-
-
-def _newest(connection: Connection, homes: Homes) -> tuple[Ints, Ints]:
-    numbers = homes.households["number"]
-    found = read_columns(
-        connection,
-        "select household, max(slot) as slot from household_energy group by household",
-        {"household": "bigint", "slot": "integer"},
-    )
-    order = np.argsort(numbers)
-    return order[np.searchsorted(numbers[order], found["household"])], found["slot"]
 
 
 def _catch_up(connection: Connection, state: Partitions) -> None:
