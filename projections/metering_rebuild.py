@@ -12,14 +12,14 @@ import numpy as np
 from psycopg import sql
 
 from projections.binary_copy import MISSING, Connection, Ints
-from projections.fresh_totals import FreshTotals
 from projections.metered_homes import Homes
 from projections.metering import note_newest, recompute
 from projections.metering_batch import Partitions, dirty_keys, unsettled
 from projections.metering_facts import Changes, apply_facts
 from projections.metering_tables import DERIVED, NAME, create_tables
 from projections.readings import Rows
-from projections.rebuilt_readings import StoredReadings, days
+from projections.rebuild_processes import build_totals, build_totals_together
+from projections.rebuilt_readings import StoredReadings
 from projections.schemas import connect, drop_schema, search_path, swap, swap_lock_key
 from projections.settling import settle
 from write_side.events import Recorded
@@ -57,9 +57,11 @@ def rebuild(database_url: str) -> None:
     with connect(database_url) as connection:
         drop_schema(connection, _NEXT)
         drop_schema(connection, _OLD)
+        create_tables(connection, _NEXT)
         with connection.transaction():
             connection.execute("set transaction isolation level repeatable read")
-            state = _build(connection, _NEXT)
+            state = _begin(connection, _NEXT)
+            build_totals_together(connection, database_url, _NEXT, state)
         with connection.transaction():  # a day may be sealed or opened between two statements
             connection.execute("set transaction isolation level repeatable read")
             _use(connection, _NEXT)
@@ -77,7 +79,8 @@ def compare(database_url: str) -> list[str]:
     """The rows in which the live tables differ from rebuilt ones at the same position, as text; bounded."""
     with connect(database_url) as connection, connection.transaction(force_rollback=True):
         connection.execute("set transaction isolation level repeatable read")
-        _build(connection, _COMPARED)
+        create_tables(connection, _COMPARED)
+        build_totals(connection, _begin(connection, _COMPARED))
         differences: list[str] = []
         for table in DERIVED:
             if table != _POSITION:  # the position is where both are compared
@@ -117,19 +120,14 @@ def _copy_positions(connection: Connection, schema: str) -> None:
     connection.execute(f"insert into {schema}.{_POSITION} select * from {NAME}.{_POSITION}")
 
 
-def _build(connection: Connection, schema: str) -> Partitions:
-    """All tables at the position of the snapshot; what a worker of all partitions would have in memory."""
-    create_tables(connection, schema)
+def _begin(connection: Connection, schema: str) -> Partitions:
+    """The facts at the position of the snapshot; what a worker of all partitions would have in memory."""
     _use(connection, schema)
     live = _live(connection)
     state = Partitions(facts=dict.fromkeys(range(PARTITIONS), 0))
     _take_facts(connection, state, live)
     _copy_positions(connection, schema)
     state.stream, state.created, state.marks = live.stream, live.created, live.marks
-    totals = FreshTotals(connection, state.homes, state.settled_until())
-    for devices, part, fresh in StoredReadings(connection, state.homes).portions(days(connection)):
-        totals.add_days(devices, fresh, part)
-    totals.finish()
     return state
 
 

@@ -41,9 +41,12 @@ class StoredReadings:
         known = np.flatnonzero(np.append(self._numbers, MISSING)[place] == found["device"])
         self._group[self._by_number[place[known]]] = found["grp"][known]
 
-    def portions(self, within: range) -> Iterator[tuple[Ints, range, Rows]]:
-        """Everything once, in the order of days: devices of whole communities, days, their readings."""
-        for devices in self._chunks():
+    def portions(self, within: range, partitions: Ints | None) -> Iterator[tuple[Ints, range, Rows]]:
+        """Everything once of these partitions (None: all) in these days, which come in their order.
+
+        A portion is the devices (index) of whole communities, some days, and their readings.
+        """
+        for devices in self._chunks(partitions):
             width = max(1, _READINGS_AT_ONCE // (len(devices) * DAY_SLOTS))
             for begin in range(within.start, within.stop, width):
                 part = range(begin, min(begin + width, within.stop))
@@ -94,11 +97,14 @@ class StoredReadings:
         nothing = np.zeros(len(known), dtype=np.int64)
         return Rows(self._by_number[place[known]], slot[known], values[known], nothing, nothing, nothing)
 
-    def _chunks(self) -> Iterator[Ints]:
+    def _chunks(self, partitions: Ints | None) -> Iterator[Ints]:
         """All devices, those of communities that share a member together."""
         owner = self._homes.devices["household"]
         linked = _linked(self._homes)[owner]
-        order = np.lexsort((owner, linked, self._homes.households["partition"][owner]))
+        partition = self._homes.households["partition"][owner]
+        order = np.lexsort((owner, linked, partition))
+        if partitions is not None:
+            order = order[np.isin(partition[order], partitions)]
         is_last = np.append(linked[order[1:]] != linked[order[:-1]], True)[: len(order)]
         ends: list[int] = (np.flatnonzero(is_last) + 1).tolist()
         begin = 0
