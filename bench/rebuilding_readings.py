@@ -1,5 +1,7 @@
 """Totals from the readings: the derived tables of metering built afresh, from open and from sealed days."""
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import LiteralString
@@ -7,11 +9,18 @@ from typing import LiteralString
 from bench.figures import Figure, WrongAnswer
 from bench.measured_homes import SLOTS, MeasuredDevice, homes
 from bench.stored_grid import FIRST, StoredGrid, stored_grid
+from deploy.grid import REPOSITORY
 from projections.binary_copy import Connection
-from projections.metering_rebuild import rebuild
 from projections.schemas import connect
 
 GOAL_READINGS_PER_S = 1_000_000
+_REBUILD = """
+import sys, time
+from projections.metering_rebuild import rebuild
+begin = time.perf_counter()
+rebuild(sys.argv[1])
+print(time.perf_counter() - begin)
+"""
 _CHECKED: tuple[tuple[str, LiteralString], ...] = (
     ("gridImport", "grid_import_wh"),
     ("gridExport", "grid_export_wh"),
@@ -19,7 +28,7 @@ _CHECKED: tuple[tuple[str, LiteralString], ...] = (
     ("charge", "charge_wh"),
 )
 _TOTALS: tuple[LiteralString, ...] = ("grid_energy", "community_energy", "household_energy")
-_HOMES, _DAYS, _KINDS_OF_HOMES = 2_000, 2, 250
+_HOMES, _DAYS, _KINDS_OF_HOMES = 1_000, 4, 250
 
 
 def run(scale: float) -> list[Figure]:
@@ -44,9 +53,7 @@ def _measured(
     with connect(grid.url) as connection:
         bare(connection)
     bare_s = time.perf_counter() - begin
-    begin = time.perf_counter()
-    rebuild(grid.url)
-    taken_s = time.perf_counter() - begin
+    taken_s = _rebuilt(grid)
     _check(grid)
     return [
         Figure(
@@ -58,6 +65,20 @@ def _measured(
             at_least=GOAL_READINGS_PER_S if form == "sealed" else None,
         )
     ]
+
+
+def _rebuilt(grid: StoredGrid) -> float:
+    """Seconds, in a process of its own as the command starts one; its start does not count."""
+    ended = subprocess.run(
+        [sys.executable, "-c", _REBUILD, grid.url],
+        capture_output=True,
+        text=True,
+        cwd=REPOSITORY,
+        timeout=120,
+    )
+    if ended.returncode != 0:
+        raise WrongAnswer(ended.stderr[-500:])
+    return float(ended.stdout)
 
 
 def _select_rows(connection: Connection) -> None:
@@ -86,6 +107,6 @@ def _check(grid: StoredGrid) -> None:
 
 
 def _sum(all_homes: Sequence[Sequence[MeasuredDevice]], name: str) -> int:
-    return sum(
-        int(device.series[name].sum()) for home in all_homes for device in home if name in device.series
-    )
+    """What was measured of a value, cars apart: what they charge is consumption."""
+    devices = [device for home in all_homes for device in home if device.kind != "VEHICLE"]
+    return sum(int(device.series[name].sum()) for device in devices if name in device.series)

@@ -4,6 +4,7 @@ Facts go straight into the log and readings through the worker's own functions: 
 """
 
 import json
+import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -67,6 +68,7 @@ class StoredGrid:
             for begin in range(0, len(rows), FACTS_AT_ONCE):
                 append(self.connection, rows[begin : begin + FACTS_AT_ONCE])
         self.sent = 0
+        self._dice = random.Random(4)
         self.take_over()
         advance(self.connection, self.state, ())
 
@@ -133,7 +135,7 @@ class StoredGrid:
         area = str(self.areas[members[0]])
         subject = f"meter.{partition_of(area)}.{area}.{who}"
         body = {"households": told} if who == "all" else told[who]
-        late = timedelta(minutes=15, microseconds=2_654_435_761 * self.sent % 60_000_000)
+        late = timedelta(minutes=15, microseconds=self._dice.randrange(60_000_000))
         return self._sent(subject, json.dumps(body).encode(), START + timedelta(minutes=15 * slot) + late)
 
     def marks(self, slot: int) -> list[StreamMessage]:

@@ -12,8 +12,8 @@ from projections.metering import HOUSEHOLD_KEY, stage_keys
 from write_side.rules.sharing import share
 
 _CELLS_AT_ONCE = 4_000_000
-_SHARE_TYPES = {**HOUSEHOLD_KEY, "received_wh": "integer", "given_wh": "integer"}
-_SHARED_TYPES = {
+SHARE_TYPES = {**HOUSEHOLD_KEY, "received_wh": "integer", "given_wh": "integer"}
+SHARED_TYPES = {
     **COMMUNITY_KEY,
     "sharing": "integer",
     "shared_wh": "bigint",
@@ -35,7 +35,7 @@ def share_anew(
     communities: Ints, slots: Ints,
 ) -> Shares:  # fmt: skip
     """Shares the (communities, slots) anew. The keys hold every member of them, and whoever was one."""
-    shares = _by_key(homes, household, slot, rows)
+    shares = shares_by_key(homes, household, slot, rows)
     old = read_shares(connection, homes, household, slot)
     differs = np.flatnonzero((old.received != shares.received) | (old.given != shares.given))
     if len(differs):
@@ -72,7 +72,7 @@ def _takes_part(rows: Balances) -> Array:
     return known
 
 
-def _by_key(homes: Homes, household: Ints, slot: Ints, rows: Balances) -> Shares:
+def shares_by_key(homes: Homes, household: Ints, slot: Ints, rows: Balances) -> Shares:
     """Each community's slot is a column of the rule, its members the rows in the order of their ids."""
     shares = Shares(np.zeros(len(household), dtype=np.int64), np.zeros(len(household), dtype=np.int64))
     members = np.flatnonzero(_takes_part(rows))
@@ -106,6 +106,17 @@ def _chunks(sizes: Ints) -> list[tuple[int, int]]:
     return [(begin, min(begin + step, len(sizes))) for begin in range(0, len(sizes), step)]
 
 
+def shared_sums(slot: Ints, rows: Balances, shares: Shares, wanted: Ints) -> Ints:
+    """The sharing columns of community_flow for keys `community << 32 | slot`, sorted."""
+    part = np.flatnonzero(_takes_part(rows))
+    place = np.searchsorted(wanted, rows.community[part] << 32 | slot[part])
+    sums = np.zeros((len(wanted), 4), dtype=np.int64)
+    received, given = shares.received[part], shares.given[part]
+    outside_in, outside_out = rows.values[part, IMPORT] - received, rows.values[part, EXPORT] - given
+    np.add.at(sums, place, np.stack([np.ones_like(part), received, outside_in, outside_out], axis=1))
+    return sums
+
+
 def _replace(
     connection: Connection, homes: Homes, household: Ints, slot: Ints, shares: Shares, places: Array
 ) -> None:
@@ -122,7 +133,7 @@ def _replace(
         "received_wh": received[some],
         "given_wh": given[some],
     }
-    copy_in(connection, "household_share", _SHARE_TYPES, columns)
+    copy_in(connection, "household_share", SHARE_TYPES, columns)
 
 
 def _write_communities(
@@ -133,17 +144,12 @@ def _write_communities(
     wanted = np.unique(communities << 32 | slots)
     if not len(wanted):
         return
-    part = np.flatnonzero(_takes_part(rows))
-    place = np.searchsorted(wanted, rows.community[part] << 32 | slot[part])
-    sums = np.zeros((len(wanted), 4), dtype=np.int64)
-    received, given = shares.received[part], shares.given[part]
-    outside_in, outside_out = rows.values[part, IMPORT] - received, rows.values[part, EXPORT] - given
-    np.add.at(sums, place, np.stack([np.ones_like(part), received, outside_in, outside_out], axis=1))
+    sums = shared_sums(slot, rows, shares, wanted)
     columns = {"community_id": community_uuids(homes, wanted >> 32), "slot": wanted & 0xFFFFFFFF}
-    columns |= {name: sums[:, n] for n, name in enumerate(list(_SHARED_TYPES)[2:])}
-    source = stage(connection, "shared", _SHARED_TYPES, columns)
-    names = ", ".join(_SHARED_TYPES)
-    sets = ", ".join(f"{name} = excluded.{name}" for name in list(_SHARED_TYPES)[2:])
+    columns |= {name: sums[:, n] for n, name in enumerate(list(SHARED_TYPES)[2:])}
+    source = stage(connection, "shared", SHARED_TYPES, columns)
+    names = ", ".join(SHARED_TYPES)
+    sets = ", ".join(f"{name} = excluded.{name}" for name in list(SHARED_TYPES)[2:])
     connection.execute(
         f"""insert into community_flow
               ({names}, households, self_supplied_wh, consumption_wh, production_wh)

@@ -11,15 +11,15 @@ from datetime import datetime
 import numpy as np
 from psycopg import sql
 
-from projections.binary_copy import MISSING, Connection, Ints, read_columns
-from projections.day_codec import DAY_SLOTS
+from projections.binary_copy import MISSING, Connection, Ints
 from projections.metered_homes import Homes
 from projections.metering import note_newest, recompute
 from projections.metering_batch import Partitions, dirty_keys, unsettled
 from projections.metering_facts import Changes, apply_facts
 from projections.metering_tables import DERIVED, NAME, create_tables
 from projections.readings import Rows
-from projections.rebuilt_readings import StoredReadings, days
+from projections.rebuild_processes import build_totals, build_totals_together
+from projections.rebuilt_readings import StoredReadings
 from projections.schemas import connect, drop_schema, search_path, swap, swap_lock_key
 from projections.settling import settle
 from write_side.events import Recorded
@@ -57,9 +57,11 @@ def rebuild(database_url: str) -> None:
     with connect(database_url) as connection:
         drop_schema(connection, _NEXT)
         drop_schema(connection, _OLD)
+        create_tables(connection, _NEXT)
         with connection.transaction():
             connection.execute("set transaction isolation level repeatable read")
-            state = _build(connection, _NEXT)
+            state = _begin(connection, _NEXT)
+            build_totals_together(connection, database_url, _NEXT, state)
         with connection.transaction():  # a day may be sealed or opened between two statements
             connection.execute("set transaction isolation level repeatable read")
             _use(connection, _NEXT)
@@ -77,7 +79,8 @@ def compare(database_url: str) -> list[str]:
     """The rows in which the live tables differ from rebuilt ones at the same position, as text; bounded."""
     with connect(database_url) as connection, connection.transaction(force_rollback=True):
         connection.execute("set transaction isolation level repeatable read")
-        _build(connection, _COMPARED)
+        create_tables(connection, _COMPARED)
+        build_totals(connection, _begin(connection, _COMPARED))
         differences: list[str] = []
         for table in DERIVED:
             if table != _POSITION:  # the position is where both are compared
@@ -117,20 +120,14 @@ def _copy_positions(connection: Connection, schema: str) -> None:
     connection.execute(f"insert into {schema}.{_POSITION} select * from {NAME}.{_POSITION}")
 
 
-def _build(connection: Connection, schema: str) -> Partitions:
-    """All tables at the position of the snapshot; what a worker of all partitions would have in memory."""
-    create_tables(connection, schema)
+def _begin(connection: Connection, schema: str) -> Partitions:
+    """The facts at the position of the snapshot; what a worker of all partitions would have in memory."""
     _use(connection, schema)
     live = _live(connection)
     state = Partitions(facts=dict.fromkeys(range(PARTITIONS), 0))
     _take_facts(connection, state, live)
     _copy_positions(connection, schema)
-    measured = days(connection)
-    for fresh in StoredReadings(connection, state.homes).portions(measured):
-        recompute(connection, state.homes, state.homes.devices["household"][fresh.device], fresh.slot, fresh)
-    note_newest(state.homes, *_newest(connection, state.homes))
     state.stream, state.created, state.marks = live.stream, live.created, live.marks
-    _settle_all(connection, state, range(measured.start * DAY_SLOTS, measured.stop * DAY_SLOTS))
     return state
 
 
@@ -157,33 +154,11 @@ def _facts(connection: Connection, after: int, until: int) -> Iterator[list[Reco
         after = facts[-1].position
 
 
-def _settle_all(connection: Connection, state: Partitions, span: range) -> None:
-    """Settles each partition in the order of slots, as far as its mark."""
-    homes, until = state.homes, state.settled_until()
-    sizes = np.bincount(homes.households["partition"], minlength=PARTITIONS)
-    for partition in np.flatnonzero(sizes).tolist():
-        width = max(1, _KEYS_AT_ONCE // int(sizes[partition]))
-        for begin in range(span.start, min(span.stop, int(until[partition]) + 1), width):
-            reached = np.minimum(until, begin + width - 1)
-            _settle_between(connection, homes, [partition], np.full(PARTITIONS, begin - 1), reached)
-
-
 def _settle_between(
     connection: Connection, homes: Homes, partitions: list[int], before: Ints, until: Ints
 ) -> None:
     household, slot = unsettled(connection, homes, partitions, before, until)
     settle(connection, homes, household, slot, np.full(len(household), MISSING), until)
-
-
-def _newest(connection: Connection, homes: Homes) -> tuple[Ints, Ints]:
-    numbers = homes.households["number"]
-    found = read_columns(
-        connection,
-        "select household, max(slot) as slot from household_energy group by household",
-        {"household": "bigint", "slot": "integer"},
-    )
-    order = np.argsort(numbers)
-    return order[np.searchsorted(numbers[order], found["household"])], found["slot"]
 
 
 def _catch_up(connection: Connection, state: Partitions) -> None:

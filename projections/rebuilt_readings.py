@@ -1,4 +1,4 @@
-"""All readings again, open and sealed, in portions of whole households and whole days."""
+"""All readings again, open and sealed, in portions of whole communities and whole days."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, LiteralString
@@ -41,28 +41,30 @@ class StoredReadings:
         known = np.flatnonzero(np.append(self._numbers, MISSING)[place] == found["device"])
         self._group[self._by_number[place[known]]] = found["grp"][known]
 
-    def portions(self, within: range) -> Iterator[Rows]:
-        """Everything once, in the order of days for each household; `within` are days."""
-        for devices in self._chunks():
+    def portions(self, within: range, partitions: Ints | None) -> Iterator[tuple[Ints, range, Rows]]:
+        """Everything once of these partitions (None: all) in these days, which come in their order.
+
+        A portion is the devices (index) of whole communities, some days, and their readings.
+        """
+        for devices in self._chunks(partitions):
             width = max(1, _READINGS_AT_ONCE // (len(devices) * DAY_SLOTS))
             for begin in range(within.start, within.stop, width):
-                rows = self.read(devices, range(begin, min(begin + width, within.stop)))
+                part = range(begin, min(begin + width, within.stop))
+                rows = self.read(devices, part)
                 if len(rows):
-                    yield rows
+                    yield devices, part, rows
 
     def read(self, devices: Ints, within: range) -> Rows:
         """The readings of these devices (index) in these days."""
-        numbers = self._homes.devices["number"][devices].tolist()
+        numbers = self._homes.devices["number"][devices]
         begin, end = within.start * DAY_SLOTS, within.stop * DAY_SLOTS
-        rows = self._rows(
+        return self._rows(
             "device = any(%s) and slot >= %s and slot < %s",
-            (numbers, begin, end),
+            (numbers.tolist(), begin, end),
             "grp = any(%s) and day >= %s and day < %s",
             (np.unique(self._group[devices]).tolist(), within.start, within.stop),
+            numbers,
         )
-        wanted = np.zeros(len(self._numbers), dtype=np.bool_)
-        wanted[devices] = True
-        return rows.at(np.flatnonzero(wanted[rows.device]))
 
     def changed(self, sequence: int, devices: Ints) -> Rows:
         """What came behind this message (and, sealed meanwhile, beside it), and all of these devices."""
@@ -74,7 +76,12 @@ class StoredReadings:
         )
 
     def _rows(
-        self, chosen: LiteralString, params: Sequence[Any], chosen_days: LiteralString, in_days: Sequence[Any]
+        self,
+        chosen: LiteralString,
+        params: Sequence[Any],
+        chosen_days: LiteralString,
+        in_days: Sequence[Any],
+        only: Ints | None = None,
     ) -> Rows:
         found = read_columns(self._connection, f"select * from reading where {chosen}", _TYPES, params)
         parts = [(found["device"], found["slot"], np.stack([found[name] for name in VALUES], axis=1))]
@@ -82,7 +89,7 @@ class StoredReadings:
             f"select measured from sealed_day where {chosen_days}", in_days, binary=True
         )
         for (measured,) in blocks:
-            one = decode_measured(measured)
+            one = decode_measured(measured, only)
             parts.append((one.device, one.slot, one.values))
         device, slot, values = (np.concatenate(column) for column in zip(*parts, strict=True))
         place = np.searchsorted(self._numbers, device)
@@ -90,18 +97,32 @@ class StoredReadings:
         nothing = np.zeros(len(known), dtype=np.int64)
         return Rows(self._by_number[place[known]], slot[known], values[known], nothing, nothing, nothing)
 
-    def _chunks(self) -> Iterator[Ints]:
-        """All devices, those of a household together, and those of a group."""
-        households = self._homes.households
+    def _chunks(self, partitions: Ints | None) -> Iterator[Ints]:
+        """All devices, those of communities that share a member together."""
         owner = self._homes.devices["household"]
-        group = np.full(households.count, MISSING, dtype=np.int64)
-        np.maximum.at(group, owner, self._group)
-        order = np.lexsort((owner, group[owner], households["partition"][owner]))
-        together = np.where(group == MISSING, -2 - np.arange(households.count), group)[owner[order]]
-        is_last = np.append(together[1:] != together[:-1], True)[: len(order)]
+        linked = _linked(self._homes)[owner]
+        partition = self._homes.households["partition"][owner]
+        order = np.lexsort((owner, linked, partition))
+        if partitions is not None:
+            order = order[np.isin(partition[order], partitions)]
+        is_last = np.append(linked[order[1:]] != linked[order[:-1]], True)[: len(order)]
         ends: list[int] = (np.flatnonzero(is_last) + 1).tolist()
         begin = 0
         for end, following in zip(ends, [*ends[1:], None], strict=False):
             if following is None or following - begin > _DEVICES_AT_ONCE:
                 yield order[begin:end]
                 begin = end
+
+
+def _linked(homes: Homes) -> Ints:
+    """Of each household the first with which it is linked by a chain of communities, at any time."""
+    member = homes.memberships["household"]
+    known, community = np.unique(homes.memberships["community"], return_inverse=True)
+    linked = np.arange(homes.households.count)
+    while True:
+        lowest = np.full(len(known), homes.households.count)
+        np.minimum.at(lowest, community, linked[member])
+        before = linked.copy()
+        np.minimum.at(linked, member, lowest[community])
+        if (linked == before).all():
+            return linked

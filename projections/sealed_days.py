@@ -84,18 +84,18 @@ def seal_next(connection: Connection, partition: int, before: int) -> int | None
     second at most.
     """
     row = connection.execute(
-        """select grp from sealing_group where partition = %s and sealed_until < %s
+        """select grp, sealed_until from sealing_group where partition = %s and sealed_until < %s
            order by sealed_until, grp limit 1""",
         (partition, before),
     ).fetchone()
     if row is None:
         return None
-    group = int(row[0])
+    group, since = int(row[0]), int(row[1])
     oldest = connection.execute(
-        """select min(oldest.slot) from sealed_device cross join lateral (
-             select slot from reading where device = sealed_device.device order by slot limit 1) oldest
-           where grp = %s and oldest.slot < %s""",
-        (group, before),
+        """select min(oldest) from (
+             select (select min(slot) from reading where device = asked.device and slot >= %s and slot < %s)
+             from sealed_device asked where grp = %s) found (oldest)""",
+        (since, before, group),
     ).fetchone()
     if oldest is None or oldest[0] is None:
         connection.execute("update sealing_group set sealed_until = %s where grp = %s", (before, group))
