@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -50,7 +51,7 @@ class Principal:
         """Whether every object of every household is theirs to see."""
         return self.role in _SEE_EVERY_HOUSEHOLD
 
-    @property
+    @cached_property
     def scope(self) -> Scope:
         """What reads may answer with; a device sees nothing, it only reports."""
         if self.role == "household":

@@ -17,6 +17,7 @@ from gateway.context import Parts
 from gateway.database import Database
 from gateway.graphql_http import GraphQLOverHTTP
 from gateway.health import health, lags, overall
+from gateway.litter import keep_collections_short
 from gateway.messages import Messages
 from gateway.metrics import Metrics
 from gateway.schema import schema
@@ -52,10 +53,12 @@ def application(parts: Parts) -> Starlette:
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         connecting = asyncio.create_task(parts.messages.keep_connected())
+        collecting = asyncio.create_task(keep_collections_short())
         try:
             yield
         finally:
             connecting.cancel()
+            collecting.cancel()
             parts.tails.close()
             await parts.messages.close()
             await parts.database.close()

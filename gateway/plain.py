@@ -22,6 +22,7 @@ from graphql import (
     Undefined,
     is_leaf_type,
 )
+from strawberry.schema.schema_converter import CustomGraphQLEnumType
 from strawberry.types.field import StrawberryField
 
 from gateway.permission import access_of
@@ -100,6 +101,10 @@ def _completion_of_value(graphql_type: GraphQLOutputType) -> Complete | None:
         return _of_type(str)
     if graphql_type is GraphQLBoolean:
         return _of_type(bool)
+    if isinstance(graphql_type, CustomGraphQLEnumType):
+        return _looked_up(
+            {member: graphql_type.coerce_output_value(member) for member in graphql_type.wrapped_cls}
+        )
     return _coerced(graphql_type.coerce_output_value) if is_leaf_type(graphql_type) else None
 
 
@@ -122,6 +127,17 @@ def _of_type(python_type: type) -> Complete:
     def completed(value: Any) -> Any:
         if type(value) is python_type:
             return value
+        raise NotPlain
+
+    return completed
+
+
+def _looked_up(names: dict[Any, str]) -> Complete:
+    members = type(next(iter(names)))
+
+    def completed(value: Any) -> str:
+        if type(value) is members:
+            return names[value]
         raise NotPlain
 
     return completed
