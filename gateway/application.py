@@ -20,6 +20,7 @@ from gateway.health import health, lags, overall
 from gateway.litter import keep_collections_short
 from gateway.messages import Messages
 from gateway.metrics import Metrics
+from gateway.reads import Reads
 from gateway.schema import schema
 from gateway.tails import Tails
 from gateway.waiting import Views
@@ -41,6 +42,7 @@ def parts_of(settings: Settings) -> Parts:
         database=database,
         views=views,
         tails=Tails(database, views),
+        reads=Reads(database),
         messages=Messages(settings, views.hear),
         app=App(settings.database_url, simulated=settings.simulated),
         metrics=Metrics(),

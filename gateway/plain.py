@@ -102,9 +102,7 @@ def _completion_of_value(graphql_type: GraphQLOutputType) -> Complete | None:
     if graphql_type is GraphQLBoolean:
         return _of_type(bool)
     if isinstance(graphql_type, CustomGraphQLEnumType):
-        return _looked_up(
-            {member: graphql_type.coerce_output_value(member) for member in graphql_type.wrapped_cls}
-        )
+        return _looked_up(graphql_type)
     return _coerced(graphql_type.coerce_output_value) if is_leaf_type(graphql_type) else None
 
 
@@ -132,8 +130,11 @@ def _of_type(python_type: type) -> Complete:
     return completed
 
 
-def _looked_up(names: dict[Any, str]) -> Complete:
-    members = type(next(iter(names)))
+def _looked_up(enumeration: CustomGraphQLEnumType) -> Complete:
+    members: Any = enumeration.wrapped_cls
+    names: dict[Any, str] = {}
+    for member in members:
+        names[member] = enumeration.coerce_output_value(member)
 
     def completed(value: Any) -> str:
         if type(value) is members:
