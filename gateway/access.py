@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -9,6 +10,7 @@ import jwt
 
 from projections.visibility import Scope
 
+_REMEMBERED = 4_096
 TOKEN_SECONDS = 30 * 24 * 3600
 ROLES = frozenset(
     (
@@ -50,7 +52,7 @@ class Principal:
         """Whether every object of every household is theirs to see."""
         return self.role in _SEE_EVERY_HOUSEHOLD
 
-    @property
+    @cached_property
     def scope(self) -> Scope:
         """What reads may answer with; a device sees nothing, it only reports."""
         if self.role == "household":
@@ -72,6 +74,14 @@ def mint(signing_key: bytes, role: str, subject: str, **claims: str) -> str:
 
 def verify(signing_key: bytes, token: str) -> Principal:
     """Who holds this token; TokenRefused says why it opens nothing."""
+    principal = _verified(signing_key, token)
+    if principal.has_expired:
+        raise TokenRefused("the token has expired")
+    return principal
+
+
+@lru_cache(_REMEMBERED)
+def _verified(signing_key: bytes, token: str) -> Principal:
     try:
         claims = jwt.decode(token, signing_key, ["HS256"], options={"require": ["sub", "role", "exp", "iat"]})
         return _principal(claims)

@@ -17,8 +17,10 @@ from gateway.context import Parts
 from gateway.database import Database
 from gateway.graphql_http import GraphQLOverHTTP
 from gateway.health import health, lags, overall
+from gateway.litter import keep_collections_short
 from gateway.messages import Messages
 from gateway.metrics import Metrics
+from gateway.reads import Reads
 from gateway.schema import schema
 from gateway.tails import Tails
 from gateway.waiting import Views
@@ -40,6 +42,7 @@ def parts_of(settings: Settings) -> Parts:
         database=database,
         views=views,
         tails=Tails(database, views),
+        reads=Reads(database),
         messages=Messages(settings, views.hear),
         app=App(settings.database_url, simulated=settings.simulated),
         metrics=Metrics(),
@@ -52,10 +55,12 @@ def application(parts: Parts) -> Starlette:
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         connecting = asyncio.create_task(parts.messages.keep_connected())
+        collecting = asyncio.create_task(keep_collections_short())
         try:
             yield
         finally:
             connecting.cancel()
+            collecting.cancel()
             parts.tails.close()
             await parts.messages.close()
             await parts.database.close()

@@ -74,7 +74,13 @@ class BoundedHTTP(HttpToolsProtocol):
 class BoundedSocket(WebSocketsSansIOProtocol):
     """A socket that is closed with 1013 once its reader has taken nothing for ten seconds."""
 
+    opened = closed = 0
     _deaf: TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Takes a connection over."""
+        BoundedSocket.opened += 1
+        super().connection_made(transport)
 
     def pause_writing(self) -> None:
         """The reader is behind."""
@@ -88,8 +94,10 @@ class BoundedSocket(WebSocketsSansIOProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is over."""
+        BoundedSocket.closed += 1
         self._heard()
         super().connection_lost(exc)
+        self.conn.parser.close()  # it and the connection refer to each other
 
     def _heard(self) -> None:
         if self._deaf is not None:

@@ -15,6 +15,7 @@ from gateway.faults import Fault, not_ready
 from gateway.messages import Messages
 from gateway.metrics import Metrics
 from gateway.positions import Place
+from gateway.reads import Reads
 from gateway.tails import Tails
 from gateway.waiting import Views
 from projections.visibility import Scope
@@ -36,6 +37,7 @@ class Parts:
     database: Database
     views: Views
     tails: Tails
+    reads: Reads
     messages: Messages
     app: App
     metrics: Metrics

@@ -15,7 +15,7 @@ from gateway.series import Balance, BalanceColumns, Series, Spanned, percent, wh
 from gateway.windows import Window
 from projections import read_energy
 from projections.expected_readings import Span, expected
-from projections.read_devices import DeviceRow, devices
+from projections.read_devices import DeviceRow
 from projections.read_energy import DeviceSum
 from projections.read_energy_as_of import energy_as_of, ranking_as_of
 from projections.read_households import HouseholdRow
@@ -183,10 +183,10 @@ async def household_series(
 ) -> Series:
     """A household's energy as it is known now, or as it was known then."""
     if as_of is None:
-        sums = await context.read(read_energy.household_energy, household.number, window.edges)
+        sums = await context.parts.reads.energy(household.number, window.edges)
     else:
         sums = await context.read(energy_as_of, household.number, window.edges, as_of)
-    spans = await context.read(read_energy.household_span, household.number)
+    spans = await context.parts.reads.spans(household.number)
     return Series(window, sums, expected(spans, window.edges, window.clock.slot))
 
 
@@ -217,7 +217,7 @@ async def _shares(
     from gateway.devices import Device
 
     ranked = await _ranking(context, household, series.window, as_of)
-    rows = await context.read(devices, context.scope, household.household_id, include_detached=True)
+    rows = await context.parts.reads.devices(context.scope, household.household_id)
     named = {row.device_id: row for row in rows}
     whole = series.sums.total("consumption_wh") or 0
     return [
@@ -236,5 +236,5 @@ async def _ranking(
     context: Context, household: HouseholdRow, window: Window, as_of: datetime | None
 ) -> list[DeviceSum]:
     if as_of is None:
-        return await context.read(read_energy.device_ranking, household.household_id, window.edges)
+        return await context.parts.reads.ranking(household.household_id, window.edges)
     return await context.read(ranking_as_of, household.number, window.edges, as_of)

@@ -188,7 +188,7 @@ async def visible_household(
     """The household as the asker may see it."""
     if household_id is None:
         return None
-    row = await context.read(read_households.household, context.scope, household_id)
+    row = await context.parts.reads.household(context.scope, household_id)
     return None if row is None else Household(household_id=household_id, row=row, after=after)
 
 

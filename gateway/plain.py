@@ -22,6 +22,7 @@ from graphql import (
     Undefined,
     is_leaf_type,
 )
+from strawberry.schema.schema_converter import CustomGraphQLEnumType
 from strawberry.types.field import StrawberryField
 
 from gateway.permission import access_of
@@ -100,6 +101,8 @@ def _completion_of_value(graphql_type: GraphQLOutputType) -> Complete | None:
         return _of_type(str)
     if graphql_type is GraphQLBoolean:
         return _of_type(bool)
+    if isinstance(graphql_type, CustomGraphQLEnumType):
+        return _looked_up(graphql_type)
     return _coerced(graphql_type.coerce_output_value) if is_leaf_type(graphql_type) else None
 
 
@@ -122,6 +125,20 @@ def _of_type(python_type: type) -> Complete:
     def completed(value: Any) -> Any:
         if type(value) is python_type:
             return value
+        raise NotPlain
+
+    return completed
+
+
+def _looked_up(enumeration: CustomGraphQLEnumType) -> Complete:
+    members: Any = enumeration.wrapped_cls
+    names: dict[Any, str] = {}
+    for member in members:
+        names[member] = enumeration.coerce_output_value(member)
+
+    def completed(value: Any) -> str:
+        if type(value) is members:
+            return names[value]
         raise NotPlain
 
     return completed

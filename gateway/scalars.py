@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NewType
 from uuid import UUID
 
@@ -31,6 +32,7 @@ def _time(text: object) -> datetime:
         raise ValueError("a time is ISO 8601 with its zone: 2026-01-05T10:15:00Z") from None
 
 
+@lru_cache(4096)
 def _written_time(at: datetime) -> str:
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 

@@ -44,6 +44,12 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
         if executor is None:
             await super().run_operation(operation)
             return
+        try:
+            await self._subscribe(operation, executor)
+        finally:
+            del executor.async_helpers  # they and the executor refer to each other
+
+    async def _subscribe(self, operation: Operation[Context, None], executor: PlainFieldsFirst) -> None:
         begin(self.context)
         source = create_source_event_stream(executor)
         if executor.is_awaitable(source):

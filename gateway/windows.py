@@ -9,7 +9,7 @@ import strawberry
 
 from gateway.context import MOST_SLOTS, Context, operation
 from gateway.faults import Fault, not_ready
-from projections.read_clock import ClockRow, clock
+from projections.read_clock import ClockRow
 from write_side.rules.timeslots import (
     SLOT_SECONDS,
     Resolution,
@@ -79,7 +79,7 @@ class Window:
 
 async def founded_clock(context: Context) -> ClockRow:
     """The grid's clock; NOT_READY before the grid is founded."""
-    found = await context.read(clock)
+    found = await context.parts.reads.clock()
     if found is None:
         raise not_ready("the grid is being founded")
     return found
