@@ -39,7 +39,7 @@ from tests.projections.metered_grid import (
 )
 from tests.projections.metered_story import SLOTS, Story, told
 from write_side.events import DeviceDetached, Fact
-from write_side.log import read_facts
+from write_side.log import read_rows
 from write_side.rules.timeslots import slot_start
 from write_side.settings import PARTITIONS
 
@@ -87,7 +87,7 @@ def _played(url: str, story: Story) -> None:
 
 def _view(url: str) -> None:
     with connect(url) as connection:
-        view_advance(connection, VIEWS["households"], read_facts(connection, 0, 10_000))
+        view_advance(connection, VIEWS["households"], read_rows(connection, 0, 10_000))
 
 
 async def _ask(url: str) -> list[Any]:
