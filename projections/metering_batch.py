@@ -19,6 +19,7 @@ from projections.metered_homes import Homes, load
 from projections.metering import HOUSEHOLD_KEY, Recomputed, measured_from, note_newest, recompute
 from projections.metering_facts import Changes, GridClock, apply_facts
 from projections.metering_tables import NAME, VALUES
+from projections.open_slots import OpenSlots
 from projections.reading_messages import MALFORMED, Arrivals, IntakeMessage, Unusable, read
 from projections.readings import Rows, merge, microseconds, sift
 from projections.running_indexes import resolve
@@ -92,6 +93,9 @@ def load_partitions(connection: Connection, partitions: Iterable[int]) -> Partit
             if slot is not None:
                 state.marks[partition] = slot
         load(connection, state.homes, wanted)
+        newest = np.full(PARTITIONS, MISSING)
+        np.maximum.at(newest, state.homes.households["partition"], state.homes.households["newest"])
+        state.homes.open_slots = OpenSlots(newest)
     return state
 
 
@@ -223,7 +227,7 @@ class _Step:
         if moved:
             household, slot = unsettled(self._connection, state.homes, moved, before, after)
             former = np.full(len(household), MISSING, dtype=np.int64)
-            settle(self._connection, state.homes, household, slot, former, after)
+            settle(self._connection, state.homes, household, slot, former, after, is_first=True)
         if marks:
             self._connection.cursor().executemany(
                 """insert into mark values (%s, %s)
@@ -292,6 +296,10 @@ def unsettled(
     connection: Connection, homes: Homes, partitions: list[int], before: Ints, after: Ints
 ) -> tuple[Ints, Ints]:
     """The measured keys of these partitions behind one slot and up to another, each its own."""
+    if homes.open_slots is not None:
+        known = homes.open_slots.measured(homes, partitions, before, after)
+        if known is not None:
+            return known
     household = np.flatnonzero(np.isin(homes.households["partition"], partitions))
     partition = homes.households["partition"][household]
     some = homes.households["newest"][household] > before[partition]
