@@ -5,6 +5,7 @@ devices are row numbers here ("index"), and fact positions ("number") in tables;
 """
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -26,6 +27,7 @@ NO_COMMUNITY = MISSING
 _MICRO = 1_000_000
 
 
+@lru_cache(maxsize=65536)
 def partition_of(area: str) -> int:
     """The partition of a network area: NATS's own `partition(16, 1)`, FNV-1a of the subject's token."""
     fnv = 0x811C9DC5
@@ -41,6 +43,7 @@ class Homes:
         self.household_index: dict[str, int] = {}
         self.device_index: dict[str, int] = {}
         self.household_ids: list[str] = []
+        self.partitions: list[int] = []
         self.areas: list[str] = []
         self.device_ids: list[str] = []
         self.community_ids: dict[int, UUID] = {}
@@ -65,19 +68,13 @@ class Homes:
         self, number: int, household_id: UUID, area: str, latitude_deg: float, longitude_deg: float
     ) -> int:
         """A household of network area `area`; nothing of it is measured yet."""
-        index = self.households.append(
-            number=number,
-            partition=partition_of(area),
-            newest=MISSING,
-            id_high=(household_id.int >> 64) - 2**63,
-            id_low=(household_id.int & 2**64 - 1) - 2**63,
-            latitude=round(latitude_deg * _MICRO),
-            longitude=round(longitude_deg * _MICRO),
-            battery=0,
-            membership=MISSING,
-        )
-        self.household_index[str(household_id)] = index
-        self.household_ids.append(str(household_id))
+        partition, text = partition_of(area), str(household_id)
+        high, low = (household_id.int >> 64) - 2**63, (household_id.int & 2**64 - 1) - 2**63
+        latitude, longitude = round(latitude_deg * _MICRO), round(longitude_deg * _MICRO)
+        index = self.households.append(number, partition, MISSING, high, low, latitude, longitude, 0, MISSING)
+        self.household_index[text] = index
+        self.household_ids.append(text)
+        self.partitions.append(partition)
         self.areas.append(area)
         self._grouped.clear()
         return index
@@ -88,17 +85,10 @@ class Homes:
     ) -> int:  # fmt: skip
         """A device of household index `household`, measured in the slots since <= slot < until."""
         code = KIND_CODE[kind]
-        index = self.devices.append(
-            number=number,
-            household=household,
-            kind=code,
-            since=since,
-            until=until,
-            efficiency=efficiency_permille,
-            capacity=capacity_wh,
-        )
-        self.device_index[str(device_id)] = index
-        self.device_ids.append(str(device_id))
+        text = str(device_id)
+        index = self.devices.append(number, household, code, since, until, efficiency_permille, capacity_wh)
+        self.device_index[text] = index
+        self.device_ids.append(text)
         if code == KIND_CODE["BATTERY"]:
             self.households["battery"][household] = 1
         self._grouped.clear()
@@ -113,19 +103,14 @@ class Homes:
         """A household index is in community number `community` from slot `since` on."""
         self.leave(household, since)
         latest = self.households["membership"]
-        latest[household] = self.memberships.append(
-            household=household,
-            community=community,
-            since=since,
-            until=until,
-            previous=int(latest[household]),
-        )
+        previous = int(latest[household])
+        latest[household] = self.memberships.append(household, community, since, until, previous)
         self._grouped.clear()
 
     def leave(self, household: int, until: int) -> None:
         """What membership is open ends where slot `until` begins."""
-        ends = self.memberships["until"]
         for entry in self._entries(household):
+            ends = self.memberships["until"]
             ends[entry] = min(ends[entry], until)
 
     def intervals(self, household: int) -> list[tuple[int, int, int]]:
@@ -135,11 +120,10 @@ class Homes:
         return sorted(row for row in rows if row[0] < row[1])
 
     def _entries(self, household: int) -> Iterator[int]:
-        previous = self.memberships["previous"]
         entry = int(self.households["membership"][household])
         while entry != MISSING:
             yield entry
-            entry = int(previous[entry])
+            entry = int(self.memberships["previous"][entry])
 
     def communities_at(self, households: Ints, slots: Ints) -> Ints:
         """The community of each household in each slot, NO_COMMUNITY where it was in none."""

@@ -7,6 +7,7 @@ already. What a fact changes of slots that are measured already is told in `Chan
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -23,9 +24,10 @@ from write_side.events import (
     HouseholdRegistered,
     Recorded,
 )
-from write_side.rules.timeslots import slot_of
+from write_side.rules import timeslots
 
 _NEVER_OURS = 2**63
+slot_of = lru_cache(maxsize=4096)(timeslots.slot_of)  # many facts hold from the same slot on
 
 
 @dataclass
@@ -115,7 +117,7 @@ class _Application:
         household = self.homes.household_index.get(str(household_id))
         if household is None:
             return None
-        partition = int(self.homes.households["partition"][household])
+        partition = self.homes.partitions[household]
         return household if position > self.positions.get(partition, _NEVER_OURS) else None
 
     def _registered(self, fact: HouseholdRegistered, position: int) -> None:
