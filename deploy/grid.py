@@ -159,7 +159,7 @@ class Grid:
         return [server.program(self.home / "logs")]
 
     def _role(self, part: str) -> Program:
-        role, index = ROLE_OF_PART[part]
+        role, index = ROLE_OF_PART.get(part) or _numbered(part)
         command = (sys.executable, "-m", "deploy.role", role, "--index", str(index), "--supervised")
         options = {"env": self._role_environment(), "cwd": REPOSITORY}
         return Program(part, command, options, self.home / "logs" / f"{part}.log")
@@ -181,6 +181,12 @@ class Grid:
                 "PYTHONUNBUFFERED": "1",
             }
         )
+
+
+def _numbered(part: str) -> tuple[str, int]:
+    """The role and index of a part that is there more often than usual: `metering-2`."""
+    role, _, index = part.rpartition("-")
+    return role, int(index)
 
 
 def _port(wanted: int | None, variable: str) -> int:

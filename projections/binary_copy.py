@@ -33,7 +33,11 @@ Types = Mapping[str, str]  # column name to SQL type; "integer?" may be null
 
 def copy_in(connection: Connection, table: str, types: Types, columns: Mapping[str, Array]) -> None:
     """Appends rows to a table; `columns` has an array of one length for every name in `types`."""
-    rows = packed(types, columns)
+    copy_packed(connection, table, types, packed(types, columns))
+
+
+def copy_packed(connection: Connection, table: str, types: Types, rows: bytes) -> None:
+    """Appends rows that are in the binary format already."""
     with (
         connection.cursor() as cursor,
         cursor.copy(f"copy {table} ({', '.join(types)}) from stdin (format binary)") as copy,

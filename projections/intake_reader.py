@@ -15,8 +15,8 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from projections.intake_stream import MQTT_ROOT, NATS_ROOT, STREAM, StreamState, request
-from projections.metering_batch import StreamMessage
+from projections.intake_stream import STREAM, StreamState, request
+from projections.metering_batch import StreamMessage, partition_of_subject
 
 PORTION_MESSAGES = 2000
 PORTION_BYTES = 8 << 20
@@ -25,6 +25,7 @@ MOST_BUFFERED_BYTES = 32 << 20
 _PORTION_S = 1.0
 _LATE_S = 2.0
 _FORGOTTEN_AFTER_NS = 30_000_000_000
+_FULL = ("MaxBytes", "Batch Completed")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -45,14 +46,16 @@ class IntakeReader:
         self._ended = asyncio.Event()
         self._room = asyncio.Event()
         self._fault: str | None = None
-        self._portion = 0
         self._consumer = ""
+        self._partitions: frozenset[int] = frozenset()
         self._inbox = ""
         self._subscription: Subscription | None = None
 
     async def start(self, partitions: Iterable[int], position: int) -> None:
         """Reads these partitions behind a position. StreamError or TimeoutError from JetStream.
 
+        The consumer brings the whole stream and what is of other partitions is dropped here: nats-server
+        looks through all subjects of a block for each message where there is more than one filter.
         A consumer that starts behind the stream's end would wait in silence for ever: it starts at the end.
         """
         self._inbox = self._client.new_inbox()
@@ -65,8 +68,8 @@ class IntakeReader:
             "mem_storage": True,
             "num_replicas": 1,
             "inactive_threshold": _FORGOTTEN_AFTER_NS,
-            "filter_subjects": _subjects(partitions),
         }
+        self._partitions = frozenset(partitions)
         answer = await request(
             self._client, f"CONSUMER.CREATE.{STREAM}", {"stream_name": STREAM, "config": config}
         )
@@ -81,7 +84,6 @@ class IntakeReader:
                 self._room.clear()
                 await self._room.wait()
             self._ended.clear()
-            self._portion = 0
             subject = f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{self._consumer}"
             await self._client.publish(subject, wanted, reply=self._inbox)
             try:
@@ -129,30 +131,23 @@ class IntakeReader:
             self._fault = "a message is missing"
             self._ended.set()
             return
+        if partition_of_subject(message.subject) not in self._partitions:
+            return
         known_at = _EPOCH + timedelta(microseconds=int(nanoseconds) // 1000)
         self._waiting.append(StreamMessage(int(sequence), message.subject, known_at, message.data))
         self._bytes += len(message.data)
-        self._portion += 1
         self._arrived.set()
-        if self._portion == PORTION_MESSAGES:
-            self._ended.set()
 
     def _hear_status(self, message: Msg) -> None:
-        """404, 408 and the 409 of a full portion end it; anything else says that the consumer is gone."""
+        """404, 408 and the 409 of a full portion end it; anything else says that the consumer is gone.
+
+        A portion bounded by bytes is told to be complete by messages too: it ends by that, behind its last.
+        """
         status = (message.headers or {}).get("Status", "")
         told = (message.headers or {}).get("Description", "")
         if status == "100":
             return
-        if status not in ("404", "408") and not (status == "409" and "MaxBytes" in told):
+        is_full = status == "409" and told.endswith(_FULL)
+        if status not in ("404", "408") and not is_full:
             self._fault = f"{status} {told}"
         self._ended.set()
-
-
-def _subjects(partitions: Iterable[int]) -> list[str]:
-    """A partition's routes and marks; what fits no route comes with partition 0."""
-    subjects: list[str] = []
-    for partition in partitions:
-        subjects.append(f"meter.{partition}.>")
-        if partition == 0:
-            subjects += [f"{NATS_ROOT}.>", f"{MQTT_ROOT}.>"]
-    return subjects

@@ -5,7 +5,7 @@ devices are row numbers here ("index"), and fact positions ("number") in tables;
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import numpy as np
@@ -15,6 +15,9 @@ from projections.binary_copy import MISSING, Connection, Ints
 from projections.growing_columns import Columns, Grouped
 from write_side.events import DeviceKind
 from write_side.settings import PARTITIONS
+
+if TYPE_CHECKING:
+    from projections.open_slots import OpenSlots
 
 KINDS = tuple(DeviceKind)
 KIND_CODE = {kind.value: code for code, kind in enumerate(KINDS)}
@@ -55,6 +58,7 @@ class Homes:
         )
         self.devices = Columns("number", "household", "kind", "since", "until", "efficiency", "capacity")
         self.memberships = Columns("household", "community", "since", "until", "previous")
+        self.open_slots: OpenSlots | None = None
         self._grouped: dict[str, Grouped] = {}
 
     def add_household(
@@ -195,8 +199,10 @@ def load(connection: Connection, homes: Homes, partitions: Iterable[int]) -> Non
 def _load_households(connection: Connection, homes: Homes, wanted: list[int]) -> dict[int, int]:
     rows = connection.execute(
         """select household, household_id, area_id::text, latitude_deg, longitude_deg,
-             coalesce((select max(slot) from household_energy e where e.household = h.household), %s)
-           from meter_household h where partition = any(%s) order by household""",
+             coalesce(newest, %s)
+           from meter_household
+             left join (select partition, max(slot) as newest from grid_energy group by 1) g using (partition)
+           where partition = any(%s) order by household""",
         (MISSING, wanted),
     )
     by_number: dict[int, int] = {}

@@ -14,12 +14,14 @@ from projections.binary_copy import MISSING, Connection, Ints, read_columns, sta
 from projections.intake_stream import FLUSH
 from projections.kept_aside import WRONG_SUBJECT, keep, route_of, take_up
 from projections.kept_readings import withdraw
+from projections.message_forms import Forms, Scanned, rows_of
 from projections.metered_homes import Homes, load
 from projections.metering import HOUSEHOLD_KEY, Recomputed, measured_from, note_newest, recompute
 from projections.metering_facts import Changes, GridClock, apply_facts
 from projections.metering_tables import NAME, VALUES
+from projections.open_slots import OpenSlots
 from projections.reading_messages import MALFORMED, Arrivals, IntakeMessage, Unusable, read
-from projections.readings import Rows, merge, sift
+from projections.readings import Rows, merge, microseconds, sift
 from projections.running_indexes import resolve
 from projections.schemas import hold_in_place
 from projections.settling import settle
@@ -50,6 +52,7 @@ class Partitions:
     stream: dict[int, int] = field(default_factory=dict)
     created: dict[int, datetime | None] = field(default_factory=dict)
     marks: dict[int, int] = field(default_factory=dict)
+    forms: Forms = field(default_factory=Forms)
 
     def adopt(self, created: datetime, last_sequence: int) -> None:
         """From here on sequences are those of the stream made at this time; another one's count no more.
@@ -90,6 +93,9 @@ def load_partitions(connection: Connection, partitions: Iterable[int]) -> Partit
             if slot is not None:
                 state.marks[partition] = slot
         load(connection, state.homes, wanted)
+        newest = np.full(PARTITIONS, MISSING)
+        np.maximum.at(newest, state.homes.households["partition"], state.homes.households["newest"])
+        state.homes.open_slots = OpenSlots(newest)
     return state
 
 
@@ -149,13 +155,13 @@ class _Step:
         state.facts = {p: max(position, facts[-1].position) for p, position in state.facts.items()}
         keep(self._connection, withdraw(self._connection, state.homes, changes.detached))
         arrivals = take_up(self._connection, changes.attached) if changes.attached else Arrivals()
-        self._bring_in(arrivals, changes)
+        self._bring_in(arrivals, [], changes)
 
     def take_messages(self, messages: Sequence[StreamMessage]) -> None:
-        arrivals, marks = Arrivals(), dict[int, int]()
+        arrivals, scanned, marks = Arrivals(), list[Scanned](), dict[int, int]()
         for message in messages:
-            self._take_message(message, arrivals, marks)
-        self._bring_in(arrivals, Changes())
+            self._take_message(message, arrivals, scanned, marks)
+        self._bring_in(arrivals, scanned, Changes())
         self._take_marks(marks)
         if messages:
             self.moved = True
@@ -164,7 +170,9 @@ class _Step:
                 for partition, position in self._state.stream.items()
             }
 
-    def _take_message(self, message: StreamMessage, arrivals: Arrivals, marks: dict[int, int]) -> None:
+    def _take_message(
+        self, message: StreamMessage, arrivals: Arrivals, scanned: list[Scanned], marks: dict[int, int]
+    ) -> None:
         partition = partition_of_subject(message.subject)
         if message.sequence <= self._state.stream.get(partition, message.sequence):
             return
@@ -180,15 +188,23 @@ class _Step:
         else:
             area, household = route_of(message.subject)
             told = (message.sequence, partition, area, household, message.subject)
-            read(IntakeMessage(*told, message.known_at, message.data), arrivals)
+            whole = IntakeMessage(*told, message.known_at, message.data)
+            found = self._state.forms.scan(self._state.homes, whole)
+            if found is not None:
+                scanned.append(found)
+            else:
+                read(whole, arrivals)
 
-    def _bring_in(self, arrivals: Arrivals, changes: Changes) -> None:
+    def _bring_in(self, arrivals: Arrivals, scanned: list[Scanned], changes: Changes) -> None:
         connection, state = self._connection, self._state
         homes = state.homes
         clock = state.clock.now if state.clock.simulated else None
+        known, refused = rows_of(homes, scanned, None if clock is None else microseconds(clock))
+        for message in refused:
+            read(message, arrivals)
         rows, kept = sift(connection, homes, arrivals, clock)
         keep(connection, kept)
-        rows = resolve(connection, homes, rows)
+        rows = resolve(connection, homes, rows, known)
         is_new = rows.slot > homes.households["newest"][homes.devices["household"][rows.device]]
         fresh = merge(connection, homes, "reading", VALUES, rows, is_new)
         household, slot = dirty_keys(connection, homes, changes, fresh)
@@ -211,7 +227,7 @@ class _Step:
         if moved:
             household, slot = unsettled(self._connection, state.homes, moved, before, after)
             former = np.full(len(household), MISSING, dtype=np.int64)
-            settle(self._connection, state.homes, household, slot, former, after)
+            settle(self._connection, state.homes, household, slot, former, after, is_first=True)
         if marks:
             self._connection.cursor().executemany(
                 """insert into mark values (%s, %s)
@@ -280,6 +296,10 @@ def unsettled(
     connection: Connection, homes: Homes, partitions: list[int], before: Ints, after: Ints
 ) -> tuple[Ints, Ints]:
     """The measured keys of these partitions behind one slot and up to another, each its own."""
+    if homes.open_slots is not None:
+        known = homes.open_slots.measured(homes, partitions, before, after)
+        if known is not None:
+            return known
     household = np.flatnonzero(np.isin(homes.households["partition"], partitions))
     partition = homes.households["partition"][household]
     some = homes.households["newest"][household] > before[partition]

@@ -52,7 +52,7 @@ _NAMED = "revision integer not null, sequence bigint not null, known_at timestam
 
 _INTAKE_TABLES = f"""
 create table if not exists reading (
-    device bigint not null, slot integer not null, {_VALUES}, {_NAMED}, primary key (device, slot));
+    device bigint not null, slot integer not null, {_VALUES}, {_NAMED}, primary key (slot, device));
 create index if not exists reading_sequence on reading using brin (sequence);
 create table if not exists superseded (
     device bigint not null, slot integer not null, {_VALUES}, {_NAMED}, superseded_at timestamptz not null);

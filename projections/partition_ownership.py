@@ -8,7 +8,7 @@ from projections.binary_copy import Connection
 from write_side.settings import PARTITIONS
 
 _PRESENCE = 0x5371_10
-_PARTITION = 0x5371_11
+PARTITION_LOCK = 0x5371_11
 
 
 class Ownership:
@@ -31,8 +31,8 @@ class Ownership:
         mine = self._share()
         surplus, lacking = self.owned - mine, mine - self.owned
         for partition in surplus:
-            self._connection.execute("select pg_advisory_unlock(%s, %s)", (_PARTITION, partition))
-        taken = {partition for partition in lacking if self._try(_PARTITION, partition)}
+            self._connection.execute("select pg_advisory_unlock(%s, %s)", (PARTITION_LOCK, partition))
+        taken = {partition for partition in lacking if self._try(PARTITION_LOCK, partition)}
         self.owned = (self.owned - surplus) | taken
         return bool(surplus or taken)
 

@@ -57,6 +57,12 @@ class Rows:
             self.known_at[places],
         )
 
+    def in_stream_order(self) -> "Rows":
+        """The rows by their message's sequence; those of one message stay as they are."""
+        if (self.sequence[1:] >= self.sequence[:-1]).all():
+            return self
+        return self.at(np.argsort(self.sequence, kind="stable"))
+
     def and_then(self, others: "Rows") -> "Rows":
         """These rows and then others."""
         return Rows(
@@ -69,10 +75,21 @@ class Rows:
         )
 
 
+def no_rows(width: int) -> Rows:
+    """None, with as many columns of values."""
+    nothing = np.empty(0, dtype=np.int64)
+    return Rows(nothing, nothing, nothing.reshape(0, width), nothing, nothing, nothing)
+
+
 def microseconds(at: datetime) -> int:
     """A time as PostgreSQL stores it."""
     since = at - _POSTGRES_EPOCH
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+
+
+def slot_start_microseconds(slot: Ints) -> Ints:
+    """The times at which slots begin, as PostgreSQL stores them."""
+    return slot * (SLOT_SECONDS * 1_000_000) - 946_684_800 * 1_000_000
 
 
 def sift(
@@ -90,8 +107,8 @@ def sift(
     verdict = np.array([verdict for _, _, verdict in judged], dtype=np.int64)[item]
     known_at = np.array([microseconds(one.message.known_at) for one in arrivals.items], dtype=np.int64)[item]
     now = known_at if clock is None else np.full(len(item), microseconds(clock))
-    starts = slot * (SLOT_SECONDS * 1_000_000) - 946_684_800 * 1_000_000
-    verdict = np.where(verdict == _OK, _UNKNOWN * ~_is_attached(homes, device, slot), verdict)
+    verdict = np.where(verdict == _OK, _UNKNOWN * ~is_attached(homes, device, slot), verdict)
+    starts = slot_start_microseconds(slot)
     verdict = np.where((verdict != _WRONG_SUBJECT) & (starts > now), _FUTURE, verdict)
     verdict = np.where((verdict != _WRONG_SUBJECT) & (values < _NONE).any(axis=1), _NEGATIVE, verdict)
     fine = np.flatnonzero(verdict == _OK)
@@ -115,6 +132,14 @@ def _judge(homes: Homes, item: Item) -> tuple[int, int, int]:
     if homes.devices["household"][device] != household:
         return device, household, _WRONG_SUBJECT
     return device, household, _OK
+
+
+def find_alike(homes: Homes, items: list[Item]) -> Ints | None:
+    """The items' devices, where nothing is wrong with any of them as a whole; else None."""
+    judged = [_judge(homes, item) for item in items]
+    if any(verdict != _OK for _, _, verdict in judged):
+        return None
+    return np.array([device for device, _, _ in judged], dtype=np.int64)
 
 
 def find(index: dict[str, int], text: str) -> int:
@@ -149,7 +174,8 @@ def _find_strangers(connection: Connection, items: list[Item], judged: list[tupl
             judged[place] = (device, household, _WRONG_SUBJECT)
 
 
-def _is_attached(homes: Homes, device: Ints, slot: Ints) -> Array:
+def is_attached(homes: Homes, device: Ints, slot: Ints) -> Array:
+    """Whether each device is measured in its slot."""
     if not homes.devices.count:
         return np.zeros(len(device), dtype=np.bool_)
     attached: Array = (homes.devices["since"][device] <= slot) & (slot < homes.devices["until"][device])
@@ -187,6 +213,19 @@ def merge(
     """
     if not len(rows):
         return rows
+    alone = is_new & ~_repeated(_key(rows))
+    types = KEY_TYPES | value_types(names) | NAMED_TYPES
+    copy_in(connection, table, types, _columns(homes, rows.at(alone) if not alone.all() else rows, names))
+    if alone.all():
+        return rows
+    return rows.at(alone).and_then(
+        _merge_known(connection, homes, table, names, rows.at(~alone), is_new[~alone])
+    )
+
+
+def _merge_known(
+    connection: Connection, homes: Homes, table: str, names: tuple[str, ...], rows: Rows, is_new: Array
+) -> Rows:
     keys, group = np.unique(_key(rows), return_inverse=True)
     known = _existing(connection, homes, table, names, rows, group, is_new)
     everything = known.and_then(rows)
@@ -213,6 +252,13 @@ def merge(
     return changed
 
 
+def _repeated(keys: Ints) -> Array:
+    """Whether the same key stands elsewhere too."""
+    ordered = np.sort(keys)
+    twice = ordered[1:][ordered[1:] == ordered[:-1]]
+    return np.isin(keys, twice) if len(twice) else np.zeros(len(keys), dtype=np.bool_)
+
+
 def _key(rows: Rows) -> Ints:
     return rows.device << 32 | rows.slot
 
@@ -226,8 +272,7 @@ def _existing(
     asked = first[~is_new[first]]
     types = KEY_TYPES | value_types(names) | NAMED_TYPES
     if not len(asked):
-        nothing = np.empty(0, dtype=np.int64)
-        return Rows(nothing, nothing, nothing.reshape(0, len(names)), nothing, nothing, nothing)
+        return no_rows(len(names))
     source = stage(
         connection,
         "asked",

@@ -14,11 +14,19 @@ from projections.readings import KEY_TYPES, NAMED_TYPES, Rows, merge, value_type
 _NAMES = (*VALUES, *INDEXES)
 
 
-def resolve(connection: Connection, homes: Homes, rows: Rows) -> Rows:
-    """Rows of values and indexes in, rows of values out; indexes are stored on the way."""
+def resolve(connection: Connection, homes: Homes, rows: Rows, values: Rows) -> Rows:
+    """Rows of values and indexes in, and rows of values alone; rows of values out, in the stream's order.
+
+    Indexes are stored on the way, and what follows from them comes last.
+    """
+    if not len(rows):
+        return values
+    rows = rows.in_stream_order()
     running = (rows.values[:, len(VALUES) :] != MISSING).any(axis=1)
     plain = rows.at(np.flatnonzero(~running))
     plain.values = plain.values[:, : len(VALUES)]
+    if len(values):
+        plain = plain.and_then(values).in_stream_order()
     if not running.any():
         return plain
     indexed = rows.at(np.flatnonzero(running))
