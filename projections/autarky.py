@@ -1,12 +1,14 @@
 """The autarky state of each household and community, and every change of it."""
 
-from uuid import UUID
+from typing import Any
 
+from projections.bulk_rows import NULL, array, copy_lines, nullable
 from projections.cursor import Cursor
-from write_side.events import AutarkyChange, AutarkyChanged, AutarkyState, Recorded
-from write_side.rules.timeslots import slot_of
+from projections.told_facts import Facts, Told, slot_at
+from write_side.events import AutarkyChanged, AutarkyState
 
 NAME = "autarky"
+FACTS = (AutarkyChanged,)
 
 TABLES = """
 create table if not exists autarky_state (
@@ -21,49 +23,45 @@ create index if not exists autarky_change_subject on autarky_change (subject_id,
 """
 
 
-def apply(db: Cursor, recorded: Recorded) -> None:
-    """What one fact changes; facts of other stories change nothing here."""
-    if not isinstance(recorded.fact, AutarkyChanged):
-        return
-    fact = recorded.fact
-    for change in fact.households:
-        _change(db, recorded, fact.community_id, change, is_community=False)
-    if fact.community is not None:
-        _change(db, recorded, fact.community_id, fact.community, is_community=True)
+def apply(db: Cursor, facts: Facts) -> None:
+    """What a batch of facts changes: every change is kept, and of each subject where the last one left it."""
+    lines: list[str] = []
+    latest: dict[str, tuple[Any, ...]] = {}
+    for told in facts.of(AutarkyChanged):
+        fact = told[2].fact
+        for change in fact.households:
+            lines.append(_line(told, change, is_community=False))
+            _note(latest, told, change)
+        if fact.community is not None:
+            lines.append(_line(told, fact.community, is_community=True))
+            _note(latest, told, fact.community)
+    copy_lines(db, "autarky_change", lines)
+    if latest:
+        db.execute(
+            """insert into autarky_state as held
+                 (subject_id, state, since_slot, remembered, changed_slot, position)
+               select * from unnest(%s::uuid[], %s::text[], %s::int[], %s::text[], %s::int[], %s::bigint[])
+               on conflict (subject_id) do update set state = excluded.state,
+                 since_slot = excluded.since_slot, changed_slot = excluded.changed_slot,
+                 remembered = coalesce(excluded.remembered, held.remembered), position = excluded.position""",
+            [array(latest), *(array(column) for column in zip(*latest.values(), strict=True))],
+        )
 
 
-def _change(
-    db: Cursor, recorded: Recorded, community_id: UUID | None, change: AutarkyChange, *, is_community: bool
-) -> None:
-    assert isinstance(recorded.fact, AutarkyChanged)
-    slot, since_slot = slot_of(recorded.fact.slot_start), slot_of(change.since_slot_start)
-    db.execute(
-        """insert into autarky_change (position, subject_id, community_id, is_community, slot, from_state,
-             to_state, since_slot, self_sufficiency_percent, coverage_percent, notify, at, recorded_at)
-           values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)""",
-        (
-            recorded.position,
-            change.subject_id,
-            community_id,
-            is_community,
-            slot,
-            change.from_state,
-            change.to_state,
-            since_slot,
-            change.self_sufficiency_percent,
-            change.coverage_percent,
-            change.notify,
-            recorded.at,
-            recorded.recorded_at,
-        ),
+def _line(told: Told, change: Any, *, is_community: bool) -> str:
+    position, _, stored = told
+    return (
+        f"{position}\t{change.subject_id}\t{stored.fact.community_id or NULL}\t{is_community}\t"
+        f"{slot_at(stored.fact.slot_start)}\t{change.from_state}\t{change.to_state}\t"
+        f"{slot_at(change.since_slot_start)}\t{nullable(change.self_sufficiency_percent)}\t"
+        f"{change.coverage_percent}\t{change.notify}\t{stored.at}\t{stored.recorded_at}"
     )
-    remembered = None if change.to_state is AutarkyState.UNKNOWN else change.to_state
-    db.execute(
-        """insert into autarky_state as held
-             (subject_id, state, since_slot, remembered, changed_slot, position)
-           values (%s, %s, %s, %s, %s, %s)
-           on conflict (subject_id) do update set state = excluded.state, since_slot = excluded.since_slot,
-             remembered = coalesce(excluded.remembered, held.remembered),
-             changed_slot = excluded.changed_slot, position = excluded.position""",
-        (change.subject_id, change.to_state, since_slot, remembered, slot, recorded.position),
-    )
+
+
+def _note(latest: dict[str, tuple[Any, ...]], told: Told, change: Any) -> None:
+    before = latest.get(change.subject_id)
+    remembered = before[2] if before is not None else None
+    if change.to_state != AutarkyState.UNKNOWN.value:
+        remembered = change.to_state
+    since, slot = slot_at(change.since_slot_start), slot_at(told[2].fact.slot_start)
+    latest[change.subject_id] = (change.to_state, since, remembered, slot, told[0])

@@ -8,7 +8,7 @@ import asyncio
 import json
 import logging
 import zlib
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any
 
 import nats
@@ -17,17 +17,25 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from projections.schemas import connect
-from projections.views import VIEWS, View, advance, create_tables, note_error, position_of
+from projections.views import (
+    VIEWS,
+    View,
+    advance,
+    ahead,
+    batches,
+    create_tables,
+    note_error,
+    position_of,
+    take,
+)
 from write_side.fact_batches import SUBJECT, Batch, unpack
-from write_side.log import create_log, read_facts
+from write_side.log import create_log, head
 from write_side.messages import connect_nats
 from write_side.settings import Settings
-from write_side.stored_form import decode
 
 log = logging.getLogger(__name__)
 
 LONGEST_SILENCE_S = 1.0
-READ_AT_ONCE = 1000
 LONGEST_QUEUE = 100
 BACKOFF_S = 0.3
 _VIEW_LOCK = 0x5371_3000
@@ -103,10 +111,9 @@ class FactWorker:
         before = self._positions[view.name]
         try:
             if batch is not None and batch.previous == before:
-                facts = [decode(*row) for row in batch.rows]
-                self._positions[view.name] = advance(connection, view, facts)
+                self._positions[view.name] = advance(connection, view, batch.rows)
             elif batch is None or batch.rows[-1][0] > before:
-                self._read_up(connection, view)
+                await self._read_up(connection, view)
         except (psycopg.OperationalError, psycopg.InterfaceError):
             raise
         except Exception as error:
@@ -115,9 +122,18 @@ class FactWorker:
         if self._positions[view.name] != before:
             await self._announce(view)
 
-    def _read_up(self, connection: psycopg.Connection[Any], view: View) -> None:
-        while facts := read_facts(connection, self._positions[view.name], READ_AT_ONCE):
-            self._positions[view.name] = advance(connection, view, facts)
+    async def _read_up(self, connection: psycopg.Connection[Any], view: View) -> None:
+        """From the log; in a thread, so that NATS is answered meanwhile however much there is."""
+        behind = self._positions[view.name]
+        if head(connection) <= behind:
+            return
+        with (
+            connect(self._settings.database_url) as reading,
+            closing(ahead(batches(reading, view, behind, None))) as found,
+        ):
+            while (facts := await asyncio.to_thread(next, found, None)) is not None:
+                self._positions[view.name] = await asyncio.to_thread(take, connection, view, facts)
+                await self._announce(view)
 
     async def _announce(self, view: View) -> None:
         if self._messages is None or not self._messages.is_connected:

@@ -1,13 +1,14 @@
 """What people are told: one row per household and reason, unread until its household says so."""
 
 import json
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from typing import Any
-from uuid import UUID
 
+from projections.bulk_rows import array, copy_lines, escaped, nullable
 from projections.cursor import Cursor
+from projections.told_facts import Facts, Told, slot_at
 from write_side.events import (
-    AutarkyChange,
     AutarkyChanged,
     AutarkyState,
     CommunityJoined,
@@ -15,12 +16,19 @@ from write_side.events import (
     DeviceAttached,
     DeviceOrderExpired,
     NotificationsRead,
-    Recorded,
     SlotsCorrected,
 )
-from write_side.rules.timeslots import slot_of
 
 NAME = "notifications"
+FACTS = (
+    AutarkyChanged,
+    CommunityJoined,
+    CommunityLeft,
+    DeviceAttached,
+    DeviceOrderExpired,
+    NotificationsRead,
+    SlotsCorrected,
+)
 
 TABLES = """
 create table if not exists notification (
@@ -35,100 +43,153 @@ create table if not exists told_device (
     device_id uuid primary key, name text not null)
 """
 
-_AUTARKY_KINDS = {AutarkyState.REACHED: "AUTARKY_REACHED", AutarkyState.NOT_REACHED: "AUTARKY_LOST"}
+_AUTARKY_KINDS = {
+    AutarkyState.REACHED.value: "AUTARKY_REACHED",
+    AutarkyState.NOT_REACHED.value: "AUTARKY_LOST",
+}
 
 
-def apply(db: Cursor, recorded: Recorded) -> None:
-    """What one fact changes; facts of other stories tell nobody anything."""
-    match recorded.fact:
-        case AutarkyChanged() as fact:
-            _tell_autarky(db, recorded, fact)
-        case DeviceOrderExpired() as fact:
-            body = {"deviceId": str(fact.device_id), "device": _device_name(db, fact.device_id)}
-            _tell(db, recorded, [fact.household_id], "ORDER_EXPIRED", None, fact.device_id, body)
-        case SlotsCorrected() as fact:
-            _tell_correction(db, recorded, fact)
-        case NotificationsRead() as fact:
-            db.execute(
-                "update notification set read = true where household_id = %s and position <= %s",
-                (fact.household_id, fact.up_to_position),
-            )
-        case _:
-            _remember(db, recorded)
+def apply(db: Cursor, facts: Facts) -> None:
+    """What a batch of facts tells, and what it says of who is to be told."""
+    lines: list[str] = []
+    _remember_devices(db, facts.of(DeviceAttached))
+    _tell_expired(db, facts.of(DeviceOrderExpired), lines)
+    for told in facts.of(AutarkyChanged):
+        _tell_households(told, lines)
+    for told in facts.of(SlotsCorrected):
+        _tell_correction(told, lines)
+    _tell_communities(db, facts, lines)
+    columns = "position, household_id, kind, at, recorded_at, slot, subject_id, body, read"
+    copy_lines(db, f"notification ({columns})", lines)
+    _mark_read(db, facts.of(NotificationsRead))
 
 
-def _remember(db: Cursor, recorded: Recorded) -> None:
-    match recorded.fact:
-        case CommunityJoined() as fact:
-            db.execute(
-                """insert into told_member (household_id, community_id) values (%s, %s)
-                   on conflict (household_id) do update set community_id = excluded.community_id""",
-                (fact.household_id, fact.community_id),
-            )
-        case CommunityLeft() as fact:
-            db.execute("delete from told_member where household_id = %s", (fact.household_id,))
-        case DeviceAttached() as fact:
-            db.execute(
-                "insert into told_device (device_id, name) values (%s, %s)", (fact.device_id, fact.name)
-            )
+def _remember_devices(db: Cursor, attached: Sequence[Told]) -> None:
+    lines = (f"{told.fact.device_id}\t{escaped(told.fact.name)}" for _, _, told in attached)
+    copy_lines(db, "told_device (device_id, name)", lines)
 
 
-def _tell_autarky(db: Cursor, recorded: Recorded, fact: AutarkyChanged) -> None:
-    slot = slot_of(fact.slot_start)
+def _tell_expired(db: Cursor, expired: Sequence[Told], lines: list[str]) -> None:
+    if not expired:
+        return
+    wanted = array(told.fact.device_id for _, _, told in expired)
+    rows = db.execute("select device_id::text, name from told_device where device_id = any(%s)", (wanted,))
+    names = dict(rows.fetchall())
+    for told in expired:
+        fact = told[2].fact
+        body = {"deviceId": fact.device_id, "device": names.get(fact.device_id, "")}
+        _tell(lines, told, [fact.household_id], "ORDER_EXPIRED", None, fact.device_id, body)
+
+
+def _tell_households(told: Told, lines: list[str]) -> None:
+    fact = told[2].fact
+    slot = slot_at(fact.slot_start)
     for change in fact.households:
         if change.notify:
             kind = _AUTARKY_KINDS[change.to_state]
-            _tell(db, recorded, [change.subject_id], kind, slot, change.subject_id, _figures(change))
-    if fact.community is not None and fact.community.notify:
-        members = db.execute(
-            "select household_id from told_member where community_id = %s order by household_id",
-            (fact.community_id,),
-        ).fetchall()
-        kind = f"COMMUNITY_{_AUTARKY_KINDS[fact.community.to_state]}"
-        told = [row[0] for row in members]
-        _tell(db, recorded, told, kind, slot, fact.community_id, _figures(fact.community))
+            _tell(lines, told, [change.subject_id], kind, slot, change.subject_id, _figures(change))
 
 
-def _figures(change: AutarkyChange) -> dict[str, Any]:
-    percent = change.self_sufficiency_percent
+def _tell_correction(told: Told, lines: list[str]) -> None:
+    fact = told[2].fact
+    body = {"slots": fact.slots, "lastSlotStart": _time(fact.last_slot_start)}
+    first = slot_at(fact.first_slot_start)
+    _tell(lines, told, fact.household_ids, "SLOTS_CORRECTED", first, fact.community_id, body)
+
+
+def _tell_communities(db: Cursor, facts: Facts, lines: list[str]) -> None:
+    """Tells a community's change to those who are members at that moment, moves and changes in order."""
+    moved: dict[str, str | None] = {}
+    changed: list[Told] = []
+    for told in facts.of(CommunityJoined, CommunityLeft, AutarkyChanged):
+        _, kind, stored = told
+        if kind != AutarkyChanged.__name__:
+            if changed:
+                _tell_members(db, changed, lines)
+                changed = []
+            fact = stored.fact
+            moved[fact.household_id] = fact.community_id if kind == CommunityJoined.__name__ else None
+        elif stored.fact.community is not None and stored.fact.community.notify:
+            if moved:
+                _remember_members(db, moved)
+                moved = {}
+            changed.append(told)
+    if changed:
+        _tell_members(db, changed, lines)
+    if moved:
+        _remember_members(db, moved)
+
+
+def _remember_members(db: Cursor, moved: dict[str, str | None]) -> None:
+    now_in = {household: community for household, community in moved.items() if community is not None}
+    if now_in:
+        db.execute(
+            """insert into told_member (household_id, community_id)
+               select * from unnest(%s::uuid[], %s::uuid[])
+               on conflict (household_id) do update set community_id = excluded.community_id""",
+            (array(now_in), array(now_in.values())),
+        )
+    gone = moved.keys() - now_in.keys()
+    if gone:
+        db.execute("delete from told_member where household_id = any(%s)", (array(gone),))
+
+
+def _tell_members(db: Cursor, changed: Sequence[Told], lines: list[str]) -> None:
+    rows = db.execute(
+        "select community_id::text, household_id::text from told_member where community_id = any(%s)",
+        (array({told.fact.community_id for _, _, told in changed}),),
+    )
+    members: dict[str, list[str]] = defaultdict(list)
+    for community_id, household_id in rows:
+        members[community_id].append(household_id)
+    for told in changed:
+        fact = told[2].fact
+        kind, slot = f"COMMUNITY_{_AUTARKY_KINDS[fact.community.to_state]}", slot_at(fact.slot_start)
+        body = _figures(fact.community)
+        _tell(lines, told, members[fact.community_id], kind, slot, fact.community_id, body)
+
+
+def _figures(change: Any) -> dict[str, Any]:
     return {
-        "selfSufficiencyPercent": None if percent is None else str(percent),
-        "sinceSlotStart": change.since_slot_start.isoformat(),
+        "selfSufficiencyPercent": change.self_sufficiency_percent,
+        "sinceSlotStart": _time(change.since_slot_start),
     }
 
 
-def _tell_correction(db: Cursor, recorded: Recorded, fact: SlotsCorrected) -> None:
-    body = {"slots": fact.slots, "lastSlotStart": fact.last_slot_start.isoformat()}
-    first = slot_of(fact.first_slot_start)
-    _tell(db, recorded, fact.household_ids, "SLOTS_CORRECTED", first, fact.community_id, body)
-
-
-def _device_name(db: Cursor, device_id: UUID) -> str:
-    row = db.execute("select name from told_device where device_id = %s", (device_id,)).fetchone()
-    return str(row[0]) if row else ""
+def _time(text: str) -> str:
+    """As Python writes a time in UTC."""
+    return text.replace("Z", "+00:00")
 
 
 def _tell(
-    db: Cursor,
-    recorded: Recorded,
-    household_ids: Iterable[UUID],
+    lines: list[str],
+    told: Told,
+    household_ids: Iterable[str],
     kind: str,
     slot: int | None,
-    subject_id: UUID | None,
+    subject_id: str | None,
     body: dict[str, Any],
 ) -> None:
-    db.execute(
-        """insert into notification
-             (position, household_id, kind, at, recorded_at, slot, subject_id, body, read)
-           select %s, told, %s, %s, %s, %s, %s, %s::jsonb, false from unnest(%s::uuid[]) as told""",
-        (
-            recorded.position,
-            kind,
-            recorded.at,
-            recorded.recorded_at,
-            slot,
-            subject_id,
-            json.dumps(body),
-            list(household_ids),
-        ),
+    position, _, stored = told
+    rest = (
+        f"{kind}\t{stored.at}\t{stored.recorded_at}\t{nullable(slot)}\t{nullable(subject_id)}\t"
+        f"{escaped(json.dumps(body))}\tfalse"
     )
+    lines += [f"{position}\t{household_id}\t{rest}" for household_id in household_ids]
+
+
+def _mark_read(db: Cursor, read: Sequence[Told]) -> None:
+    """Nobody can have read what was told only afterwards."""
+    up_to: dict[str, int] = {}
+    for position, _, told in read:
+        household_id = told.fact.household_id
+        until = min(told.fact.up_to_position, position)
+        up_to[household_id] = max(until, up_to.get(household_id, until))
+    if up_to:
+        db.execute(
+            """update notification set read = true
+               from unnest(%s::uuid[], %s::bigint[]) as seen (household_id, up_to)
+               where notification.household_id = seen.household_id and position <= seen.up_to
+                 and not read""",
+            (array(up_to), array(up_to.values())),
+        )

@@ -1,18 +1,21 @@
 """The clock, the slots that have closed, and the corrections of closed ones."""
 
+from typing import Any
+
+from projections.bulk_rows import array, copy_lines, nullable
 from projections.cursor import Cursor
+from projections.told_facts import Facts, slot_at
 from write_side.events import (
     ClockAdvanced,
     ClockAdvanceFinished,
     ClockAdvanceOrdered,
     GridFounded,
-    Recorded,
     SlotClosed,
     SlotsCorrected,
 )
-from write_side.rules.timeslots import slot_of
 
 NAME = "slots"
+FACTS = (ClockAdvanced, ClockAdvanceFinished, ClockAdvanceOrdered, GridFounded, SlotClosed, SlotsCorrected)
 
 TABLES = """
 create table if not exists clock (
@@ -29,53 +32,51 @@ create table if not exists correction (
 """
 
 
-def apply(db: Cursor, recorded: Recorded) -> None:
-    """What one fact changes; facts of other stories change nothing here."""
-    match recorded.fact:
-        case GridFounded() as fact:
-            db.execute(
-                "insert into clock (now, simulated, first_slot) values (%s, %s, %s)",
-                (fact.first_slot_start, fact.simulated, slot_of(fact.first_slot_start)),
-            )
-        case ClockAdvanceOrdered() as fact:
-            db.execute("update clock set target = %s, stride = %s", (fact.to, fact.stride))
-        case ClockAdvanced() as fact:
-            db.execute("update clock set now = %s", (fact.to,))
-        case ClockAdvanceFinished():
-            db.execute("update clock set target = null, stride = null")
-        case SlotClosed() as fact:
-            _close(db, recorded, fact)
-        case SlotsCorrected() as fact:
-            _correct(db, recorded.position, fact)
+def apply(db: Cursor, facts: Facts) -> None:
+    """What a batch of facts changes."""
+    for _, _, told in facts.of(GridFounded):
+        db.execute(
+            "insert into clock (now, simulated, first_slot) values (%s, %s, %s)",
+            (told.fact.first_slot_start, told.fact.simulated, slot_at(told.fact.first_slot_start)),
+        )
+    _move_clock(db, facts)
+    _close(db, facts)
+    _correct(db, facts)
 
 
-def _close(db: Cursor, recorded: Recorded, fact: SlotClosed) -> None:
-    db.execute(
-        """insert into closed_slot (slot, position, closed_at, missing_partitions, silent_sources)
-           values (%s, %s, %s, %s, %s)""",
-        (
-            slot_of(fact.slot_start),
-            recorded.position,
-            recorded.recorded_at,
-            list(fact.missing_partitions),
-            list(fact.silent_sources),
-        ),
-    )
+def _move_clock(db: Cursor, facts: Facts) -> None:
+    """Where the batch leaves the clock: what it shows, and where it is heading."""
+    changed: dict[str, Any] = {}
+    for _, kind, told in facts.of(ClockAdvanceOrdered, ClockAdvanced, ClockAdvanceFinished):
+        if kind == ClockAdvanced.__name__:
+            changed["now"] = told.fact.to
+        elif kind == ClockAdvanceOrdered.__name__:
+            changed |= {"target": told.fact.to, "stride": told.fact.stride}
+        else:
+            changed |= {"target": None, "stride": None}
+    if "now" in changed:
+        db.execute("update clock set now = %s", (changed["now"],))
+    if "target" in changed:
+        db.execute("update clock set target = %s, stride = %s", (changed["target"], changed["stride"]))
 
 
-def _correct(db: Cursor, position: int, fact: SlotsCorrected) -> None:
-    db.execute(
-        """insert into correction (position, community_id, household_ids, first_slot, last_slot, slots,
-             consumption_wh_change, production_wh_change, run) values (%s, %s, %s, %s, %s, %s, %s, %s, %s)""",
-        (
-            position,
-            fact.community_id,
-            list(fact.household_ids),
-            slot_of(fact.first_slot_start),
-            slot_of(fact.last_slot_start),
-            fact.slots,
-            fact.consumption_wh_change,
-            fact.production_wh_change,
-            fact.run,
-        ),
-    )
+def _close(db: Cursor, facts: Facts) -> None:
+    closed = facts.of(SlotClosed)
+    if closed:
+        with db.copy("copy closed_slot from stdin") as copy:
+            for position, _, told in closed:
+                fact = told.fact
+                missing, silent = list(fact.missing_partitions), list(fact.silent_sources)
+                copy.write_row((slot_at(fact.slot_start), position, told.recorded_at, missing, silent))
+
+
+def _correct(db: Cursor, facts: Facts) -> None:
+    lines = []
+    for position, _, told in facts.of(SlotsCorrected):
+        fact = told.fact
+        lines.append(
+            f"{position}\t{nullable(fact.community_id)}\t{array(fact.household_ids)}\t"
+            f"{slot_at(fact.first_slot_start)}\t{slot_at(fact.last_slot_start)}\t{fact.slots}\t"
+            f"{fact.consumption_wh_change}\t{fact.production_wh_change}\t{fact.run}"
+        )
+    copy_lines(db, "correction", lines)

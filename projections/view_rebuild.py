@@ -1,15 +1,14 @@
 """A view of facts built afresh from the log: swapped in while queries go on, or compared row by row."""
 
+from contextlib import closing
 from typing import Any, LiteralString
 
 import psycopg
 from psycopg import sql
 
 from projections.schemas import connect, drop_schema, swap, swap_lock_key
-from projections.views import View, advance_alone, create_tables, position_of
-from write_side.log import read_facts
+from projections.views import View, ahead, batches, create_tables, position_of, take_alone
 
-READ_AT_ONCE = 1000
 MOST_DIFFERENCES = 50
 _TABLES: LiteralString = "select tablename from pg_tables where schemaname = %s order by tablename"
 
@@ -23,11 +22,11 @@ def rebuild(database_url: str, view: View) -> int:
     schema = f"{view.name}_next"
     with connect(database_url, schema) as building, connect(database_url) as swapping:
         _fresh(building, view, schema)
-        _read_up(building, view, None)
+        _read_up(database_url, building, view, None)
         drop_schema(swapping, f"{view.name}_old")
         with swapping.transaction():
             swapping.execute("select pg_advisory_xact_lock(%s)", (swap_lock_key(view.name),))
-            position = _read_up(building, view, None)
+            position = _read_up(database_url, building, view, None)
             swap(swapping, view.name)
         drop_schema(swapping, f"{view.name}_old")
         return position
@@ -41,7 +40,7 @@ def compare(database_url: str, view: View) -> list[str]:
         try:
             with looking.transaction():
                 looking.execute("select pg_advisory_xact_lock(%s)", (swap_lock_key(view.name),))
-                _read_up(building, view, position_of(looking, view))
+                _read_up(database_url, building, view, position_of(looking, view))
                 return _differences(looking, view, schema)
         finally:
             drop_schema(building, schema)
@@ -52,13 +51,11 @@ def _fresh(connection: psycopg.Connection[Any], view: View, schema: str) -> None
     create_tables(connection, view, schema)
 
 
-def _read_up(connection: psycopg.Connection[Any], view: View, until: int | None) -> int:
-    position = position_of(connection, view)
-    while facts := read_facts(connection, position, READ_AT_ONCE):
-        wanted = [recorded for recorded in facts if until is None or recorded.position <= until]
-        if not wanted:
-            break
-        position = advance_alone(connection, view, wanted)
+def _read_up(database_url: str, building: psycopg.Connection[Any], view: View, until: int | None) -> int:
+    position = position_of(building, view)
+    with connect(database_url) as reading, closing(ahead(batches(reading, view, position, until))) as found:
+        for facts in found:
+            position = take_alone(building, view, facts)
     return position
 
 

@@ -1,25 +1,36 @@
 """The read models built from facts alone, and how one of them takes facts in."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, LiteralString
 
 import psycopg
 
 from projections import autarky, households, notifications, slots
+from projections.cursor import Cursor
 from projections.schemas import create_schema, hold_in_place
-from write_side.events import Recorded
+from projections.told_facts import Facts
+from write_side.log import StoredRow, head
+from write_side.stored_form import FACT_TYPES
 
-Cursor = psycopg.Cursor[Any]
+READ_AT_ONCE = 20_000
 
 
 @dataclass(frozen=True)
 class View:
-    """A projection: its schema's name, its tables, and what one fact does to them."""
+    """A projection: its schema's name, its tables, the facts it uses, and what a batch of them does."""
 
     name: str
     tables: LiteralString
-    apply: Callable[[Cursor, Recorded], None]
+    wanted: frozenset[str]
+    apply: Callable[[Cursor, Facts], None]
+
+    @cached_property
+    def unused(self) -> list[str]:
+        """The kinds of facts that change nothing here."""
+        return [kind for kind in FACT_TYPES if kind not in self.wanted]
 
     @property
     def position_table(self) -> str:
@@ -28,7 +39,9 @@ class View:
 
 
 VIEWS = {
-    module.NAME: View(module.NAME, module.TABLES, module.apply)
+    module.NAME: View(
+        module.NAME, module.TABLES, frozenset(fact.__name__ for fact in module.FACTS), module.apply
+    )
     for module in (households, slots, autarky, notifications)
 }
 
@@ -57,28 +70,52 @@ def position_of(connection: psycopg.Connection[Any], view: View) -> int:
     return int(row[0])
 
 
-def advance(connection: psycopg.Connection[Any], view: View, facts: Sequence[Recorded]) -> int:
-    """Applies facts that follow the view's position and commits them with the new position.
+def batches(reading: psycopg.Connection[Any], view: View, after: int, until: int | None) -> Iterator[Facts]:
+    """What the log holds for the view behind a position, up to another or to its end, in batches.
+
+    UnknownFact at a fact this code has no name for; all before it has been given by then.
+    """
+    last = head(reading) if until is None else until
+    while after < last:
+        facts = Facts.read(reading, after, last, view.unused, READ_AT_ONCE)
+        yield facts
+        after = facts.position
+
+
+def ahead(found: Iterator[Facts]) -> Generator[Facts, None, None]:
+    """The same batches, the next one read and decoded in a thread while PostgreSQL takes one in."""
+    with ThreadPoolExecutor(1) as reader:
+        following = reader.submit(next, found, None)
+        while (facts := following.result()) is not None:
+            following = reader.submit(next, found, None)
+            yield facts
+
+
+def advance(connection: psycopg.Connection[Any], view: View, rows: Sequence[StoredRow]) -> int:
+    """Applies rows of the log that follow the view's position and commits them with the new position.
 
     Facts it has already are passed over. Answers the position; any error leaves the view as it was.
     """
+    return take(connection, view, Facts.of_rows(rows, view.wanted))
+
+
+def take(connection: psycopg.Connection[Any], view: View, facts: Facts) -> int:
+    """Commits a batch together with the new position; what the view has already is passed over."""
     with connection.transaction():
         hold_in_place(connection, view.name)
-        return advance_alone(connection, view, facts)
+        return take_alone(connection, view, facts)
 
 
-def advance_alone(connection: psycopg.Connection[Any], view: View, facts: Sequence[Recorded]) -> int:
-    """As advance, on tables that nobody else writes or swaps."""
+def take_alone(connection: psycopg.Connection[Any], view: View, facts: Facts) -> int:
+    """As take, on tables that nobody else writes or swaps."""
     with connection.transaction(), connection.cursor() as cursor:
         position = position_of(connection, view)
-        fresh = [recorded for recorded in facts if recorded.position > position]
-        for recorded in fresh:
-            view.apply(cursor, recorded)
-        if fresh:
-            position = fresh[-1].position
-            statement = f"update {view.position_table} set facts = %s, error = null"
-            cursor.execute(statement, (position,))
-        return position
+        if facts.position <= position:
+            return position
+        facts.drop_until(position)
+        view.apply(cursor, facts)
+        cursor.execute(f"update {view.position_table} set facts = %s, error = null", (facts.position,))
+    return facts.position
 
 
 def note_error(connection: psycopg.Connection[Any], view: View, error: Exception) -> None:

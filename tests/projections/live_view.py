@@ -12,6 +12,8 @@ import psycopg
 from projections.schemas import connect, drop_schema
 from projections.views import VIEWS, View, advance, create_tables
 from write_side.events import Fact, Recorded
+from write_side.log import StoredRow
+from write_side.stored_form import encode
 
 AT, RECORDED_AT = datetime(2026, 1, 5, 8, tzinfo=UTC), datetime(2026, 3, 14, 10, tzinfo=UTC)
 Row = tuple[Any, ...]
@@ -33,6 +35,20 @@ def recorded(position: int, fact: Fact) -> Recorded:
     )
 
 
+def as_stored(told: Recorded) -> StoredRow:
+    """The same as a row of the log."""
+    topic, state = encode(
+        told.fact,
+        at=told.at,
+        recorded_at=told.recorded_at,
+        by=told.by,
+        key=told.key,
+        cause=told.cause,
+        correlation=told.correlation,
+    )
+    return told.position, told.stream, told.version, topic, state
+
+
 def numbered(facts: Sequence[Fact], first: int = 1) -> list[Recorded]:
     return [recorded(position, fact) for position, fact in enumerate(facts, first)]
 
@@ -50,7 +66,7 @@ class Live:
         """These facts have come, one by one."""
         for each in numbered(facts, len(self.facts) + 1):
             self.facts.append(each)
-            assert advance(self.connection, self.view, [each]) == each.position
+            assert advance(self.connection, self.view, [as_stored(each)]) == each.position
         return self
 
     def rows(self, query: str, *params: object) -> list[Row]:

@@ -8,7 +8,7 @@ import pytest
 from projections.schemas import connect
 from projections.view_rebuild import compare, rebuild
 from projections.views import VIEWS, advance, create_tables, position_of
-from tests.projections.live_view import Live, live_view, numbered
+from tests.projections.live_view import Live, as_stored, live_view, numbered
 from tests.projections.metered_grid import database
 from tests.projections.view_story import (
     START,
@@ -22,9 +22,8 @@ from tests.projections.view_story import (
 )
 from tests.write_side.test_stored_form import WRITTEN
 from write_side import events
-from write_side.events import AutarkyState, Fact, Recorded
-from write_side.log import append, read_facts
-from write_side.stored_form import encode
+from write_side.events import AutarkyState, Fact
+from write_side.log import StoredRow, append, read_rows
 
 REACHED = AutarkyState.REACHED
 TOUCHED = {
@@ -100,7 +99,7 @@ def test_facts_that_come_twice_count_once(live: Live) -> None:
     live.told(*Invented(seed=1).more(120))
     before = live.everything()
     for again in (live.facts, live.facts[:1], live.facts[-1:], live.facts[40:80]):
-        assert advance(live.connection, live.view, again) == len(live.facts)
+        assert advance(live.connection, live.view, [as_stored(each) for each in again]) == len(live.facts)
         assert live.everything() == before
 
 
@@ -116,7 +115,9 @@ def test_a_batch_that_fails_leaves_the_view_as_it_was(live: Live) -> None:
     }[live.view.name]
     facts = [closed(900), joined("village", "new"), changed("village", change("anna", REACHED)), broken]
     with pytest.raises(psycopg.errors.UniqueViolation):
-        advance(live.connection, live.view, numbered(facts, len(live.facts) + 1))
+        advance(
+            live.connection, live.view, [as_stored(each) for each in numbered(facts, len(live.facts) + 1)]
+        )
     assert live.everything() == before
     assert position_of(live.connection, live.view) == len(live.facts)
 
@@ -131,23 +132,12 @@ def grown(metering_servers: str) -> Iterator[str]:
         yield own
 
 
-def into_log(url: str, facts: Sequence[Fact]) -> list[Recorded]:
+def into_log(url: str, facts: Sequence[Fact]) -> list[StoredRow]:
     """Appends the facts of a story; all of them, as the log tells them."""
-    rows = []
-    for each in numbered(facts):
-        topic, state = encode(
-            each.fact,
-            at=each.at,
-            recorded_at=each.recorded_at,
-            by=each.by,
-            key=each.key,
-            cause=None,
-            correlation=each.correlation,
-        )
-        rows.append((each.stream, each.version, topic, state))
+    rows = [as_stored(each)[1:] for each in numbered(facts)]
     with psycopg.connect(url) as connection:
         append(connection, rows)
-        return read_facts(connection, 0, 10_000)
+        return read_rows(connection, 0, 10_000)
 
 
 @pytest.mark.parametrize("seed", range(4))
