@@ -80,15 +80,14 @@ class Homes:
         return index
 
     def add_device(
-        self, number: int, device_id: UUID, household: int, kind: str, since: int, until: int,
+        self, number: int, device_id: str, household: int, kind: str, since: int, until: int,
         efficiency_permille: int, capacity_wh: int,
     ) -> int:  # fmt: skip
         """A device of household index `household`, measured in the slots since <= slot < until."""
         code = KIND_CODE[kind]
-        text = str(device_id)
         index = self.devices.append(number, household, code, since, until, efficiency_permille, capacity_wh)
-        self.device_index[text] = index
-        self.device_ids.append(text)
+        self.device_index[device_id] = index
+        self.device_ids.append(device_id)
         if code == KIND_CODE["BATTERY"]:
             self.households["battery"][household] = 1
         self._grouped.clear()
@@ -198,7 +197,7 @@ def _load_households(connection: Connection, homes: Homes, wanted: list[int]) ->
 
 def _load_devices(connection: Connection, homes: Homes, wanted: list[int], by_number: dict[int, int]) -> None:
     rows: Any = connection.execute(
-        """select device, device_id, household, kind, since_slot, coalesce(until_slot, %s),
+        """select device, device_id::text, household, kind, since_slot, coalesce(until_slot, %s),
              efficiency_permille, capacity_wh
            from meter_device join meter_household using (household)
            where partition = any(%s) order by device""",

@@ -17,7 +17,7 @@ from projections.kept_readings import withdraw
 from projections.message_forms import Forms, Scanned, rows_of
 from projections.metered_homes import Homes, load
 from projections.metering import HOUSEHOLD_KEY, Recomputed, measured_from, note_newest, recompute
-from projections.metering_facts import Changes, GridClock, apply_facts
+from projections.metering_facts import UNUSED, Changes, GridClock, apply_facts
 from projections.metering_tables import NAME, VALUES
 from projections.open_slots import OpenSlots
 from projections.reading_messages import MALFORMED, Arrivals, IntakeMessage, Unusable, read
@@ -25,8 +25,8 @@ from projections.readings import Rows, merge, microseconds, sift
 from projections.running_indexes import resolve
 from projections.schemas import hold_in_place
 from projections.settling import settle
-from write_side.events import Recorded
-from write_side.log import read_facts
+from projections.told_facts import Facts
+from write_side.log import head
 from write_side.settings import PARTITIONS
 
 FACTS_AT_ONCE = 5000
@@ -109,8 +109,9 @@ def advance(connection: Connection, state: Partitions, messages: Sequence[Stream
     while state.facts:
         with connection.transaction():
             hold_in_place(connection, NAME)
-            facts = read_facts(connection, min(state.facts.values()), FACTS_AT_ONCE)
-            is_head = len(facts) < FACTS_AT_ONCE
+            newest = head(connection)
+            facts = Facts.read(connection, min(state.facts.values()), newest, UNUSED, FACTS_AT_ONCE)
+            is_head = facts.position >= newest
             step = _Step(connection, state)
             step.take_facts(facts)
             for segment in segments(messages) if is_head else ():
@@ -146,13 +147,13 @@ class _Step:
         self._state = state
         self.moved = False
 
-    def take_facts(self, facts: Sequence[Recorded]) -> None:
+    def take_facts(self, facts: Facts) -> None:
         state = self._state
-        if not facts:
+        if facts.position <= min(state.facts.values()):
             return
         self.moved = True
         changes = apply_facts(self._connection, state.homes, state.clock, state.facts, facts)
-        state.facts = {p: max(position, facts[-1].position) for p, position in state.facts.items()}
+        state.facts = {p: max(position, facts.position) for p, position in state.facts.items()}
         keep(self._connection, withdraw(self._connection, state.homes, changes.detached))
         arrivals = take_up(self._connection, changes.attached) if changes.attached else Arrivals()
         self._bring_in(arrivals, [], changes)

@@ -15,13 +15,12 @@ from projections.binary_copy import MISSING, Connection, Ints, read_columns, sta
 from projections.metered_homes import Homes
 from projections.metering import note_newest, recompute
 from projections.metering_batch import Partitions, dirty_keys, unsettled
-from projections.metering_facts import Changes, apply_facts
+from projections.metering_facts import UNUSED, Changes, apply_facts
 from projections.metering_tables import DERIVED, NAME, VALUES, create_tables
 from projections.readings import KEY_TYPES, Rows, value_types
 from projections.schemas import connect, drop_schema, search_path, swap, swap_lock_key
 from projections.settling import settle
-from write_side.events import Recorded
-from write_side.log import read_facts
+from projections.told_facts import Facts
 from write_side.settings import PARTITIONS
 
 _NEXT = f"{NAME}_next"
@@ -142,18 +141,16 @@ def _take_facts(connection: Connection, state: Partitions, live: _Live) -> Chang
             found = apply_facts(connection, state.homes, state.clock, behind, facts)
             changes.attached += found.attached
             changes.dirty += found.dirty
-            behind = {p: max(at, facts[-1].position) for p, at in behind.items()}
+            behind = {p: max(at, facts.position) for p, at in behind.items()}
         state.facts |= dict.fromkeys(behind, target)
     return changes
 
 
-def _facts(connection: Connection, after: int, until: int) -> Iterator[list[Recorded]]:
+def _facts(connection: Connection, after: int, until: int) -> Iterator[Facts]:
     while after < until:
-        facts = [fact for fact in read_facts(connection, after, _FACTS_AT_ONCE) if fact.position <= until]
-        if not facts:
-            return
+        facts = Facts.read(connection, after, until, UNUSED, _FACTS_AT_ONCE)
         yield facts
-        after = facts[-1].position
+        after = facts.position
 
 
 def _span(connection: Connection) -> range:
@@ -252,7 +249,7 @@ def _changed_readings(connection: Connection, state: Partitions, changes: Change
     found = read_columns(
         connection,
         """select * from reading where sequence > %s
-             or device in (select device from meter_device where device_id = any(%s))""",
+             or device in (select device from meter_device where device_id = any(%s::uuid[]))""",
         {**KEY_TYPES, **value_types(VALUES)},
         (min(state.stream.values()), changes.attached),
     )

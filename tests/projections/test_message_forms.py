@@ -36,7 +36,7 @@ def _homes(until: int = NEVER) -> Homes:
         household = homes.add_household(number, id_of(name), AREA, 45.8, 4.8)
         for kind in KINDS:
             number += 1
-            homes.add_device(number, id_of(name + kind), household, kind, FIRST, until, 1000, 0)
+            homes.add_device(number, str(id_of(name + kind)), household, kind, FIRST, until, 1000, 0)
     return homes
 
 
@@ -165,7 +165,7 @@ def test_an_unknown_device_is_learnt_once_it_is_there() -> None:
     forms = Forms()
     for _ in range(3):
         assert forms.scan(homes, _message(data)) is None
-    homes.add_device(99, id_of("new"), 2, "SOLAR", FIRST, NEVER, 1000, 0)
+    homes.add_device(99, str(id_of("new")), 2, "SOLAR", FIRST, NEVER, 1000, 0)
     assert [_assert_alike(homes, forms, _message(data)) for _ in range(3)][1:] == [True, True]
 
 
