@@ -32,14 +32,19 @@ class Shares:
 
 def share_anew(
     connection: Connection, homes: Homes, household: Ints, slot: Ints, rows: Balances,
-    communities: Ints, slots: Ints,
+    communities: Ints, slots: Ints, *, is_first: bool = False,
 ) -> Shares:  # fmt: skip
-    """Shares the (communities, slots) anew. The keys hold every member of them, and whoever was one."""
+    """Shares the (communities, slots) anew. The keys hold every member of them, and whoever was one.
+
+    With `is_first` nothing stands there yet.
+    """
     shares = shares_by_key(homes, household, slot, rows)
-    old = read_shares(connection, homes, household, slot)
+    old = no_shares(len(household)) if is_first else read_shares(connection, homes, household, slot)
     differs = np.flatnonzero((old.received != shares.received) | (old.given != shares.given))
     if len(differs):
-        _replace(connection, homes, household[differs], slot[differs], shares, differs)
+        if not is_first:
+            _remove(connection, homes, household[differs], slot[differs])
+        _write(connection, homes, household[differs], slot[differs], shares, differs)
     _write_communities(connection, homes, slot, rows, shares, communities, slots)
     return shares
 
@@ -52,9 +57,14 @@ def drop_unshared(connection: Connection, communities: Ints) -> None:
         )
 
 
+def no_shares(count: int) -> Shares:
+    """As many keys that neither received nor gave."""
+    return Shares(np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.int64))
+
+
 def read_shares(connection: Connection, homes: Homes, household: Ints, slot: Ints) -> Shares:
     """What stands in household_share, 0 where there is no row."""
-    received, given = np.zeros(len(household), dtype=np.int64), np.zeros(len(household), dtype=np.int64)
+    shares = no_shares(len(household))
     if len(household):
         source = stage_keys(connection, homes, "wanted", household, slot, np.arange(len(household)))
         found = read_columns(
@@ -62,8 +72,9 @@ def read_shares(connection: Connection, homes: Homes, household: Ints, slot: Int
             f"select w.place, s.* from {source} w join household_share s using (household, slot)",
             {"place": "integer", "received_wh": "integer", "given_wh": "integer"},
         )
-        received[found["place"]], given[found["place"]] = found["received_wh"], found["given_wh"]
-    return Shares(received, given)
+        place = found["place"]
+        shares.received[place], shares.given[place] = found["received_wh"], found["given_wh"]
+    return shares
 
 
 def _takes_part(rows: Balances) -> Array:
@@ -74,7 +85,7 @@ def _takes_part(rows: Balances) -> Array:
 
 def shares_by_key(homes: Homes, household: Ints, slot: Ints, rows: Balances) -> Shares:
     """Each community's slot is a column of the rule, its members the rows in the order of their ids."""
-    shares = Shares(np.zeros(len(household), dtype=np.int64), np.zeros(len(household), dtype=np.int64))
+    shares = no_shares(len(household))
     members = np.flatnonzero(_takes_part(rows))
     owners = household[members]
     ids = homes.households["id_high"][owners], homes.households["id_low"][owners]
@@ -117,14 +128,17 @@ def shared_sums(slot: Ints, rows: Balances, shares: Shares, wanted: Ints) -> Int
     return sums
 
 
-def _replace(
-    connection: Connection, homes: Homes, household: Ints, slot: Ints, shares: Shares, places: Array
-) -> None:
+def _remove(connection: Connection, homes: Homes, household: Ints, slot: Ints) -> None:
     source = stage_keys(connection, homes, "wanted", household, slot, np.arange(len(household)))
     connection.execute(
         f"""delete from household_share t using {source} s
             where t.household = s.household and t.slot = s.slot"""
     )
+
+
+def _write(
+    connection: Connection, homes: Homes, household: Ints, slot: Ints, shares: Shares, places: Array
+) -> None:
     received, given = shares.received[places], shares.given[places]
     some = np.flatnonzero((received > 0) | (given > 0))
     columns = {

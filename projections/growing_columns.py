@@ -10,21 +10,29 @@ class Columns:
 
     def __init__(self, *names: str) -> None:
         self._arrays = {name: np.empty(1024, dtype=np.int64) for name in names}
+        self._new: list[tuple[int, ...]] = []  # not in the arrays yet: they come in together
         self.count = 0
 
     def __getitem__(self, name: str) -> Ints:
+        if self._new:
+            self._bring_in()
         return self._arrays[name][: self.count]
 
-    def append(self, **values: int) -> int:
-        """One row more; its number."""
-        if self.count == len(next(iter(self._arrays.values()))):
-            self._arrays = {
-                name: np.concatenate([array, np.empty_like(array)]) for name, array in self._arrays.items()
-            }
-        for name, value in values.items():
-            self._arrays[name][self.count] = value
+    def append(self, *values: int) -> int:
+        """One row more, its values in the order of the names; its number."""
+        self._new.append(values)
         self.count += 1
         return self.count - 1
+
+    def _bring_in(self) -> None:
+        rows = np.array(self._new, dtype=np.int64)
+        begin, room = self.count - len(rows), len(next(iter(self._arrays.values())))
+        for column, (name, array) in enumerate(self._arrays.items()):
+            if self.count > room:
+                more = np.empty(max(room, self.count - room), dtype=np.int64)
+                self._arrays[name] = array = np.concatenate([array, more])
+            array[begin : self.count] = rows[:, column]
+        self._new.clear()
 
 
 class Grouped:

@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from typing import Any
 
 from projections.bulk_rows import NULL, array, copy_lines, escaped, nullable
 from projections.cursor import Cursor
@@ -110,15 +111,17 @@ def _apply_belonging(db: Cursor, facts: Facts) -> None:
 
 def _register(db: Cursor, registered: Sequence[Told], now_in: dict[str, str | None]) -> set[str]:
     """The households that are new, each in the community it is in at the batch's end; their ids."""
-    lines = []
-    for position, _, told in registered:
+
+    def line(position: int, told: Any) -> str:
         fact = told.fact
-        lines.append(
+        return (
             f"{fact.household_id}\t{position}\t{fact.area_id}\t"
             f"{now_in.pop(fact.household_id, None) or NULL}\t"
             f"{fact.subscribed_power_w}\t{fact.latitude_deg}\t{fact.longitude_deg}\t{told.at}"
         )
+
     columns = "household_id, number, area_id, community_id, subscribed_power_w, latitude_deg, longitude_deg"
+    lines = (line(position, told) for position, _, told in registered)
     copy_lines(db, f"household ({columns}, registered_at)", lines)
     return {told.fact.household_id for _, _, told in registered}
 
@@ -178,20 +181,21 @@ def _leave(db: Cursor, rows: Sequence[tuple[str, str, int]]) -> None:
 
 def _apply_devices(db: Cursor, facts: Facts) -> None:
     until = {told.fact.device_id: told.fact.until for _, _, told in facts.of(DeviceDetached)}
-    lines = []
-    for position, _, told in facts.of(DeviceAttached):
+
+    def line(position: int, told: Any) -> str:
         fact = told.fact
-        lines.append(
+        return (
             f"{fact.device_id}\t{position}\t{fact.household_id}\t{fact.kind}\t{escaped(fact.name)}\t"
             f"{fact.since}\t{until.pop(fact.device_id, NULL)}\t"
             f"{fact.flexibility}\t{fact.rated_power_w}\t{fact.capacity_wh}\t{fact.reserve_wh}\t{fact.efficiency_permille}\t"
             f"{nullable(fact.tilt_deg)}\t{nullable(fact.azimuth_deg)}"
         )
+
     copy_lines(
         db,
         """device (device_id, number, household_id, kind, name, since, until, flexibility, rated_power_w,
              capacity_wh, reserve_wh, efficiency_permille, tilt_deg, azimuth_deg)""",
-        lines,
+        (line(position, told) for position, _, told in facts.of(DeviceAttached)),
     )
     if until:
         db.execute(

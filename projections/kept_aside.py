@@ -138,10 +138,13 @@ def _drop_oldest(connection: Connection, partition: int, reason: str) -> None:
         )
 
 
-def take_up(connection: Connection, device_ids: Sequence[UUID]) -> Arrivals:
+def take_up(connection: Connection, device_ids: Sequence[str]) -> Arrivals:
     """The readings that waited for these devices, in the order of the stream; they are kept no longer."""
+    waits = "select exists (select from kept_aside where reason = %s)"
+    if connection.execute(waits, (UNKNOWN_DEVICE,)).fetchone() == (False,):
+        return Arrivals()
     rows = connection.execute(
-        """delete from kept_aside where reason = %s and device_id = any(%s)
+        """delete from kept_aside where reason = %s and device_id = any(%s::uuid[])
            returning partition, sequence, item, subject, raw, received_at, slot""",
         (UNKNOWN_DEVICE, list(device_ids)),
     ).fetchall()

@@ -38,6 +38,7 @@ MOST_SEEN = 100_000
 _SLOT_KEY = b'"slot":"'
 _SLOT = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 _SLOT_LENGTH = 20
+_OTHER_NUMBER = re.compile(rb"[\s\[,:][-\d]")
 _MARK = b"\x00"  # stands where the slot stood: no JSON holds it
 _MOST_DIGITS = 7
 _ZERO, _COLON, _COMMA, _BRACE = b"0:,}"
@@ -80,14 +81,19 @@ class _Scan:
 class Forms:
     """The forms that a worker has met, of the homes it has in memory: they live and die with these.
 
-    A form is learnt at second sight. In it every device is known and the sender may speak of it, and that
-    never ends; in which slots a device is measured is asked each time.
+    A form is learnt at first sight, but at second sight from a sender whose last one did not come again. In
+    it every device is known and the sender may speak of it, and that never ends; in which slots a device is
+    measured is asked each time.
     """
 
     def __init__(self) -> None:
+        self._forget()
+
+    def _forget(self) -> None:
         self._forms: dict[bytes, Form] = {}
         self._failed: dict[bytes, int] = {}  # and how many devices were known then
         self._seen: set[bytes] = set()
+        self._unused: set[str] = set()  # senders whose newest form has not come again
         self._rows = 0
 
     def scan(self, homes: Homes, message: IntakeMessage) -> Scanned | None:
@@ -99,30 +105,34 @@ class Forms:
             return None
         name = hashlib.sha256(scan.skeleton + message.subject.encode()).digest()
         form = self._forms.get(name)
-        if form is None:
+        if form is not None:
+            self._unused.discard(message.subject)
+        elif self._is_worth_it(homes, message, name):
             form = self._learnt(homes, message, scan, name)
         if form is None or len(form.cells) != len(scan.numbers):
             return None
         return Scanned(message, form, slot_number(scan.slot.decode()), scan.numbers)
 
-    def _learnt(self, homes: Homes, message: IntakeMessage, scan: _Scan, name: bytes) -> Form | None:
-        if name not in self._seen:
-            if len(self._seen) >= MOST_SEEN:
-                self._seen.clear()
-                self._failed.clear()
-            self._seen.add(name)
-            return None
+    def _is_worth_it(self, homes: Homes, message: IntakeMessage, name: bytes) -> bool:
         if self._failed.get(name) == homes.devices.count:
-            return None
+            return False
+        if message.subject not in self._unused or name in self._seen:
+            return True
+        if len(self._seen) >= MOST_SEEN:
+            self._seen.clear()
+        self._seen.add(name)
+        return False
+
+    def _learnt(self, homes: Homes, message: IntakeMessage, scan: _Scan, name: bytes) -> Form | None:
+        if self._rows > MOST_ROWS or max(len(self._forms), len(self._failed), len(self._unused)) >= MOST_SEEN:
+            self._forget()
         form = _learn(homes, message, scan)
+        self._unused.add(message.subject)
         if form is None:
             self._failed[name] = homes.devices.count
-            return None
-        if self._rows > MOST_ROWS or len(self._forms) >= MOST_SEEN:
-            self._forms.clear()
-            self._rows = 0
-        self._forms[name] = form
-        self._rows += len(form.device)
+        else:
+            self._forms[name] = form
+            self._rows += len(form.device)
         return form
 
 
@@ -211,53 +221,39 @@ def _scan(data: bytes) -> _Scan | None:
 def _learn(homes: Homes, message: IntakeMessage, scan: _Scan) -> Form | None:
     """The form, from what the general way makes of the message with other numbers, each only once in it.
 
-    Read twice with numbers that differ by their count: what is no number of ours stays, and nothing may.
+    A message with numbers elsewhere than directly behind a colon is not learnt, so all that is read is ours.
     """
     count = len(scan.numbers)
-    if not count or scan.skeleton.count(b":,") + scan.skeleton.count(b":}") != count:
+    places = scan.skeleton.count(b":,") + scan.skeleton.count(b":}")
+    if not count or places != count or _OTHER_NUMBER.search(scan.skeleton):
         return None
-    found = [_placed(homes, message, scan, first) for first in (1, 1 + count)]
-    if found[0] is None or found[1] is None:
-        return None
-    (device, values, revision), (_, *others) = found[0], found[1]
-    if any((one != other).any() for one, other in zip((values, revision), others, strict=True)):
-        return None
-    places = np.flatnonzero(values.reshape(-1) >= 0)
-    cells = np.full(count, -1, dtype=np.int32)
-    cells[values.reshape(-1)[places]] = places
-    once = np.zeros(count, dtype=np.int64)
-    np.add.at(once, values.reshape(-1)[places], 1)
-    np.add.at(once, np.unique(revision[revision >= 0]), 1)
-    if (once != 1).any() or len(np.unique(device)) != len(device):
-        return None
-    return Form(device, cells, revision.astype(np.int32) if (revision >= 0).any() else None)
-
-
-def _placed(homes: Homes, message: IntakeMessage, scan: _Scan, first: int) -> tuple[Ints, Ints, Ints] | None:
-    """Devices, and where the numbers are that begin with `first`: in the rows' values, and as revisions."""
     arrivals = Arrivals()
-    read(replace(message, data=_with_numbers(scan, first)), arrivals)
+    read(replace(message, data=_numbered(scan)), arrivals)
     item, slot, values = arrivals.columns()
     device = find_alike(homes, arrivals.items)
     if arrivals.unusable or device is None or (slot != slot_number(scan.slot.decode())).any():
         return None
-    revision = np.array([one.revision for one in arrivals.items], dtype=np.int64)[item]
-    if (values[:, len(VALUES) :] != MISSING).any() or ((values < first) & (values != MISSING)).any():
+    device, revision = device[item], np.array([one.revision for one in arrivals.items], dtype=np.int64)[item]
+    if (values[:, len(VALUES) :] != MISSING).any() or len(np.unique(device)) != len(device):
         return None
-    if ((revision < first) & (revision != 0)).any():
+    line = values[:, : len(VALUES)].reshape(-1)
+    cells = np.flatnonzero(line != MISSING)
+    numbers = np.concatenate([line[cells], np.unique(revision[revision > 0])])
+    if not np.array_equal(np.sort(numbers), np.arange(1, count + 1)):
         return None
-    values = np.where(values == MISSING, -1, values - first)[:, : len(VALUES)]
-    revision = np.where(revision == 0, -1, revision - first)
-    if max(values.max(initial=0), revision.max(initial=0)) >= len(scan.numbers):
-        return None
-    return device[item], values, revision
+    place = np.full(count, -1, dtype=np.int32)
+    place[line[cells] - 1] = cells
+    return Form(device, place, (revision - 1).astype(np.int32) if revision.any() else None)
 
 
-def _with_numbers(scan: _Scan, first: int) -> bytes:
+def _numbered(scan: _Scan) -> bytes:
+    """The message with the numbers 1, 2, 3 and so on."""
     parts: list[bytes] = []
     end = 0
-    for number, (start, length) in enumerate(zip(scan.starts.tolist(), scan.lengths.tolist(), strict=True)):
-        parts += (scan.marked[end:start], b"%d" % (first + number))
+    for number, (start, length) in enumerate(
+        zip(scan.starts.tolist(), scan.lengths.tolist(), strict=True), 1
+    ):
+        parts += (scan.marked[end:start], b"%d" % number)
         end = start + length
     parts.append(scan.marked[end:])
     return b"".join(parts).replace(_MARK, _SLOT_KEY + scan.slot + b'"')

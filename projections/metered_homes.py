@@ -5,7 +5,8 @@ devices are row numbers here ("index"), and fact positions ("number") in tables;
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import numpy as np
@@ -16,6 +17,9 @@ from projections.growing_columns import Columns, Grouped
 from write_side.events import DeviceKind
 from write_side.settings import PARTITIONS
 
+if TYPE_CHECKING:
+    from projections.open_slots import OpenSlots
+
 KINDS = tuple(DeviceKind)
 KIND_CODE = {kind.value: code for code, kind in enumerate(KINDS)}
 NEVER = 2**31 - 1
@@ -23,6 +27,7 @@ NO_COMMUNITY = MISSING
 _MICRO = 1_000_000
 
 
+@lru_cache(maxsize=65536)
 def partition_of(area: str) -> int:
     """The partition of a network area: NATS's own `partition(16, 1)`, FNV-1a of the subject's token."""
     fnv = 0x811C9DC5
@@ -38,6 +43,7 @@ class Homes:
         self.household_index: dict[str, int] = {}
         self.device_index: dict[str, int] = {}
         self.household_ids: list[str] = []
+        self.partitions: list[int] = []
         self.areas: list[str] = []
         self.device_ids: list[str] = []
         self.community_ids: dict[int, UUID] = {}
@@ -55,46 +61,33 @@ class Homes:
         )
         self.devices = Columns("number", "household", "kind", "since", "until", "efficiency", "capacity")
         self.memberships = Columns("household", "community", "since", "until", "previous")
+        self.open_slots: OpenSlots | None = None
         self._grouped: dict[str, Grouped] = {}
 
     def add_household(
         self, number: int, household_id: UUID, area: str, latitude_deg: float, longitude_deg: float
     ) -> int:
         """A household of network area `area`; nothing of it is measured yet."""
-        index = self.households.append(
-            number=number,
-            partition=partition_of(area),
-            newest=MISSING,
-            id_high=(household_id.int >> 64) - 2**63,
-            id_low=(household_id.int & 2**64 - 1) - 2**63,
-            latitude=round(latitude_deg * _MICRO),
-            longitude=round(longitude_deg * _MICRO),
-            battery=0,
-            membership=MISSING,
-        )
-        self.household_index[str(household_id)] = index
-        self.household_ids.append(str(household_id))
+        partition, text = partition_of(area), str(household_id)
+        high, low = (household_id.int >> 64) - 2**63, (household_id.int & 2**64 - 1) - 2**63
+        latitude, longitude = round(latitude_deg * _MICRO), round(longitude_deg * _MICRO)
+        index = self.households.append(number, partition, MISSING, high, low, latitude, longitude, 0, MISSING)
+        self.household_index[text] = index
+        self.household_ids.append(text)
+        self.partitions.append(partition)
         self.areas.append(area)
         self._grouped.clear()
         return index
 
     def add_device(
-        self, number: int, device_id: UUID, household: int, kind: str, since: int, until: int,
+        self, number: int, device_id: str, household: int, kind: str, since: int, until: int,
         efficiency_permille: int, capacity_wh: int,
     ) -> int:  # fmt: skip
         """A device of household index `household`, measured in the slots since <= slot < until."""
         code = KIND_CODE[kind]
-        index = self.devices.append(
-            number=number,
-            household=household,
-            kind=code,
-            since=since,
-            until=until,
-            efficiency=efficiency_permille,
-            capacity=capacity_wh,
-        )
-        self.device_index[str(device_id)] = index
-        self.device_ids.append(str(device_id))
+        index = self.devices.append(number, household, code, since, until, efficiency_permille, capacity_wh)
+        self.device_index[device_id] = index
+        self.device_ids.append(device_id)
         if code == KIND_CODE["BATTERY"]:
             self.households["battery"][household] = 1
         self._grouped.clear()
@@ -109,19 +102,14 @@ class Homes:
         """A household index is in community number `community` from slot `since` on."""
         self.leave(household, since)
         latest = self.households["membership"]
-        latest[household] = self.memberships.append(
-            household=household,
-            community=community,
-            since=since,
-            until=until,
-            previous=int(latest[household]),
-        )
+        previous = int(latest[household])
+        latest[household] = self.memberships.append(household, community, since, until, previous)
         self._grouped.clear()
 
     def leave(self, household: int, until: int) -> None:
         """What membership is open ends where slot `until` begins."""
-        ends = self.memberships["until"]
         for entry in self._entries(household):
+            ends = self.memberships["until"]
             ends[entry] = min(ends[entry], until)
 
     def intervals(self, household: int) -> list[tuple[int, int, int]]:
@@ -131,11 +119,10 @@ class Homes:
         return sorted(row for row in rows if row[0] < row[1])
 
     def _entries(self, household: int) -> Iterator[int]:
-        previous = self.memberships["previous"]
         entry = int(self.households["membership"][household])
         while entry != MISSING:
             yield entry
-            entry = int(previous[entry])
+            entry = int(self.memberships["previous"][entry])
 
     def communities_at(self, households: Ints, slots: Ints) -> Ints:
         """The community of each household in each slot, NO_COMMUNITY where it was in none."""
@@ -210,7 +197,7 @@ def _load_households(connection: Connection, homes: Homes, wanted: list[int]) ->
 
 def _load_devices(connection: Connection, homes: Homes, wanted: list[int], by_number: dict[int, int]) -> None:
     rows: Any = connection.execute(
-        """select device, device_id, household, kind, since_slot, coalesce(until_slot, %s),
+        """select device, device_id::text, household, kind, since_slot, coalesce(until_slot, %s),
              efficiency_permille, capacity_wh
            from meter_device join meter_household using (household)
            where partition = any(%s) order by device""",

@@ -59,6 +59,8 @@ def recompute(connection: Connection, homes: Homes, household: Ints, slot: Ints,
     )
     changed = Recomputed(household[differs], slot[differs], old.at(differs), new.at(differs))
     _write(connection, homes, changed)
+    if homes.open_slots is not None:
+        homes.open_slots.note(homes, changed.household, changed.slot, changed.new)
     add_to_totals(connection, homes, changed.household, changed.slot, changed.old, changed.new)
     return changed
 
@@ -84,8 +86,10 @@ def read_balances(
     connection: Connection, homes: Homes, household: Ints, slot: Ints, asked: Array
 ) -> Balances:
     """The rows that stand in household_energy, line for line; keys not asked for count as without."""
-    found_balances = no_balances(len(household))
-    places = np.flatnonzero(asked)
+    found_balances, known = no_balances(len(household)), np.zeros(len(household), dtype=np.bool_)
+    if homes.open_slots is not None and asked.any():
+        found_balances, known = homes.open_slots.balances(homes, household, slot)
+    places = np.flatnonzero(asked & ~known)
     if not len(places):
         return found_balances
     source = stage_keys(connection, homes, "wanted", household[places], slot[places], places)

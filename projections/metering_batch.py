@@ -17,16 +17,17 @@ from projections.kept_readings import withdraw
 from projections.message_forms import Forms, Scanned, rows_of
 from projections.metered_homes import Homes, load
 from projections.metering import HOUSEHOLD_KEY, Recomputed, measured_from, note_newest, recompute
-from projections.metering_facts import Changes, GridClock, apply_facts
+from projections.metering_facts import UNUSED, Changes, GridClock, apply_facts
 from projections.metering_tables import NAME, VALUES
+from projections.open_slots import OpenSlots
 from projections.reading_messages import MALFORMED, Arrivals, IntakeMessage, Unusable, read
 from projections.readings import Rows, merge, microseconds, sift
 from projections.running_indexes import resolve
 from projections.schemas import hold_in_place
 from projections.sealed_days import reopen
 from projections.settling import settle
-from write_side.events import Recorded
-from write_side.log import read_facts
+from projections.told_facts import Facts
+from write_side.log import head
 from write_side.settings import PARTITIONS
 
 FACTS_AT_ONCE = 5000
@@ -93,6 +94,9 @@ def load_partitions(connection: Connection, partitions: Iterable[int]) -> Partit
             if slot is not None:
                 state.marks[partition] = slot
         load(connection, state.homes, wanted)
+        newest = np.full(PARTITIONS, MISSING)
+        np.maximum.at(newest, state.homes.households["partition"], state.homes.households["newest"])
+        state.homes.open_slots = OpenSlots(newest)
     return state
 
 
@@ -106,8 +110,9 @@ def advance(connection: Connection, state: Partitions, messages: Sequence[Stream
     while state.facts:
         with connection.transaction():
             hold_in_place(connection, NAME)
-            facts = read_facts(connection, min(state.facts.values()), FACTS_AT_ONCE)
-            is_head = len(facts) < FACTS_AT_ONCE
+            newest = head(connection)
+            facts = Facts.read(connection, min(state.facts.values()), newest, UNUSED, FACTS_AT_ONCE)
+            is_head = facts.position >= newest
             step = _Step(connection, state)
             step.take_facts(facts)
             for segment in segments(messages) if is_head else ():
@@ -143,13 +148,13 @@ class _Step:
         self._state = state
         self.moved = False
 
-    def take_facts(self, facts: Sequence[Recorded]) -> None:
+    def take_facts(self, facts: Facts) -> None:
         state = self._state
-        if not facts:
+        if facts.position <= min(state.facts.values()):
             return
         self.moved = True
         changes = apply_facts(self._connection, state.homes, state.clock, state.facts, facts)
-        state.facts = {p: max(position, facts[-1].position) for p, position in state.facts.items()}
+        state.facts = {p: max(position, facts.position) for p, position in state.facts.items()}
         keep(self._connection, withdraw(self._connection, state.homes, changes.detached))
         arrivals = take_up(self._connection, changes.attached) if changes.attached else Arrivals()
         self._bring_in(arrivals, [], changes)
@@ -225,7 +230,7 @@ class _Step:
         if moved:
             household, slot = unsettled(self._connection, state.homes, moved, before, after)
             former = np.full(len(household), MISSING, dtype=np.int64)
-            settle(self._connection, state.homes, household, slot, former, after)
+            settle(self._connection, state.homes, household, slot, former, after, is_first=True)
         if marks:
             self._connection.cursor().executemany(
                 """insert into mark values (%s, %s)
@@ -294,6 +299,10 @@ def unsettled(
     connection: Connection, homes: Homes, partitions: list[int], before: Ints, after: Ints
 ) -> tuple[Ints, Ints]:
     """The measured keys of these partitions behind one slot and up to another, each its own."""
+    if homes.open_slots is not None:
+        known = homes.open_slots.measured(homes, partitions, before, after)
+        if known is not None:
+            return known
     household = np.flatnonzero(np.isin(homes.households["partition"], partitions))
     partition = homes.households["partition"][household]
     some = homes.households["newest"][household] > before[partition]

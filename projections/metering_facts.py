@@ -4,7 +4,7 @@ Each partition follows the facts by itself, so a worker may meet a fact that one
 already. What a fact changes of slots that are measured already is told in `Changes`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -12,6 +12,7 @@ from uuid import UUID
 
 from projections.binary_copy import Connection
 from projections.metered_homes import NEVER, Homes, partition_of
+from projections.told_facts import Facts, slot_at
 from write_side.events import (
     ClockAdvanced,
     CommunityFounded,
@@ -21,11 +22,22 @@ from write_side.events import (
     DeviceDetached,
     GridFounded,
     HouseholdRegistered,
-    Recorded,
 )
-from write_side.rules.timeslots import slot_of
+from write_side.rules.timeslots import parse_utc
+from write_side.stored_form import FACT_TYPES
 
 _NEVER_OURS = 2**63
+_WANTED = (
+    GridFounded,
+    ClockAdvanced,
+    HouseholdRegistered,
+    CommunityFounded,
+    CommunityJoined,
+    CommunityLeft,
+    DeviceAttached,
+    DeviceDetached,
+)
+UNUSED = sorted(set(FACT_TYPES) - {fact.__name__ for fact in _WANTED})
 
 
 @dataclass
@@ -41,7 +53,7 @@ class GridClock:
 class Changes:
     """What facts changed: devices to take readings up for, devices that end, slots to compute again."""
 
-    attached: list[UUID] = field(default_factory=list)
+    attached: list[str] = field(default_factory=list)
     detached: list[tuple[int, int]] = field(default_factory=list)  # device index, first slot without it
     dirty: list[tuple[int, int]] = field(default_factory=list)  # household index, from this slot on
 
@@ -56,24 +68,22 @@ class _Rows:
 
 
 def apply_facts(
-    connection: Connection,
-    homes: Homes,
-    clock: GridClock,
-    positions: dict[int, int],
-    facts: Iterable[Recorded],
+    connection: Connection, homes: Homes, clock: GridClock, positions: dict[int, int], facts: Facts
 ) -> Changes:
     """Applies facts to `homes` and its tables; `positions` are the partitions' own, before these facts.
 
     KeyError for a fact about a household, device or community nobody brought: the reader stops there.
     """
     applied = _Application(homes, clock, positions)
-    for recorded in facts:
-        applied.apply(recorded)
+    for position, kind, stored in facts.of(*_WANTED):
+        applied.apply[kind](stored.fact, position)
     _write(connection, homes, applied.rows)
     return applied.changes
 
 
 class _Application:
+    """Facts one after the other; their ids, times and numbers are text."""
+
     def __init__(self, homes: Homes, clock: GridClock, positions: dict[int, int]) -> None:
         self.homes = homes
         self.clock = clock
@@ -81,69 +91,64 @@ class _Application:
         self.newest = max(positions.values(), default=0)
         self.rows = _Rows()
         self.changes = Changes()
+        self.apply: dict[str, Callable[[Any, int], None]] = {
+            GridFounded.__name__: self._grid_founded,
+            ClockAdvanced.__name__: self._clock_advanced,
+            HouseholdRegistered.__name__: self._registered,
+            CommunityFounded.__name__: self._founded,
+            CommunityJoined.__name__: self._joined,
+            CommunityLeft.__name__: self._left,
+            DeviceAttached.__name__: self._attached,
+            DeviceDetached.__name__: self._detached,
+        }
 
-    def apply(self, recorded: Recorded) -> None:
-        match recorded.fact:
-            case GridFounded() | ClockAdvanced() if recorded.position <= self.newest:
-                pass  # another partition of ours has been there: the clock never goes back
-            case GridFounded() as fact:
-                self.clock.first_slot = slot_of(fact.first_slot_start)
-                self.clock.simulated = fact.simulated
-                self.clock.now = fact.first_slot_start
-            case ClockAdvanced() as fact:
-                self.clock.now = fact.to
-            case HouseholdRegistered() as fact:
-                self._registered(fact, recorded.position)
-            case CommunityFounded() as fact:
-                self._founded(fact, recorded.position)
-            case CommunityJoined() as fact:
-                self._joined(fact, recorded.position)
-            case CommunityLeft() as fact:
-                self._left(fact, recorded.position)
-            case DeviceAttached() as fact:
-                self._attached(fact, recorded.position)
-            case DeviceDetached() as fact:
-                self._detached(fact, recorded.position)
-            case _:
-                pass
+    def _grid_founded(self, fact: Any, position: int) -> None:
+        if position > self.newest:  # else another partition of ours has been there
+            self.clock.first_slot = slot_at(fact.first_slot_start)
+            self.clock.simulated = fact.simulated
+            self.clock.now = parse_utc(fact.first_slot_start)
 
-    def _is_ours(self, area: UUID, position: int) -> bool:
-        return position > self.positions.get(partition_of(str(area)), _NEVER_OURS)
+    def _clock_advanced(self, fact: Any, position: int) -> None:
+        if position > self.newest:  # the clock never goes back
+            self.clock.now = parse_utc(fact.to)
 
-    def _household(self, household_id: UUID, position: int) -> int | None:
+    def _is_ours(self, partition: int, position: int) -> bool:
+        return position > self.positions.get(partition, _NEVER_OURS)
+
+    def _household(self, household_id: str, position: int) -> int | None:
         """The index of a household of ours that has not had this fact; None for anybody else's."""
-        household = self.homes.household_index.get(str(household_id))
+        household = self.homes.household_index.get(household_id)
         if household is None:
             return None
-        partition = int(self.homes.households["partition"][household])
-        return household if position > self.positions.get(partition, _NEVER_OURS) else None
+        return household if self._is_ours(self.homes.partitions[household], position) else None
 
-    def _registered(self, fact: HouseholdRegistered, position: int) -> None:
-        if not self._is_ours(fact.area_id, position):
+    def _registered(self, fact: Any, position: int) -> None:
+        partition = partition_of(fact.area_id)
+        if not self._is_ours(partition, position):
             return
-        area = str(fact.area_id)
         latitude_deg, longitude_deg = float(fact.latitude_deg), float(fact.longitude_deg)
-        self.homes.add_household(position, fact.household_id, area, latitude_deg, longitude_deg)
-        row = (position, fact.household_id, partition_of(area), fact.area_id, latitude_deg, longitude_deg)
+        self.homes.add_household(position, UUID(fact.household_id), fact.area_id, latitude_deg, longitude_deg)
+        row = (position, fact.household_id, partition, fact.area_id, latitude_deg, longitude_deg)
         self.rows.households.append(row)
 
-    def _founded(self, fact: CommunityFounded, position: int) -> None:
-        if not self._is_ours(fact.area_id, position):
+    def _founded(self, fact: Any, position: int) -> None:
+        partition = partition_of(fact.area_id)
+        if not self._is_ours(partition, position):
             return
-        self.homes.add_community(position, fact.community_id)
-        self.rows.communities.append((position, fact.community_id, partition_of(str(fact.area_id))))
+        self.homes.add_community(position, UUID(fact.community_id))
+        self.rows.communities.append((position, fact.community_id, partition))
 
-    def _joined(self, fact: CommunityJoined, position: int) -> None:
+    def _joined(self, fact: Any, position: int) -> None:
         household = self._household(fact.household_id, position)
         if household is not None:
-            slot = slot_of(fact.from_slot_start)
-            self.homes.join(household, self.homes.community_numbers[fact.community_id], slot)
+            slot = slot_at(fact.from_slot_start)
+            self.homes.join(household, self.homes.community_numbers[UUID(fact.community_id)], slot)
             self._moved(household, slot)
 
-    def _left(self, fact: CommunityLeft, position: int) -> None:
+    def _left(self, fact: Any, position: int) -> None:
         household = self._household(fact.household_id, position)
         if household is not None:
-            slot = slot_of(fact.until_slot_start)
+            slot = slot_at(fact.until_slot_start)
             self.homes.leave(household, slot)
             self._moved(household, slot)
 
@@ -155,32 +160,23 @@ class _Application:
         if self.homes.households["newest"][household] >= slot:
             self.changes.dirty.append((household, slot))
 
-    def _attached(self, fact: DeviceAttached, position: int) -> None:
+    def _attached(self, fact: Any, position: int) -> None:
         household = self._household(fact.household_id, position)
-        if household is None or str(fact.device_id) in self.homes.device_index:
+        if household is None or fact.device_id in self.homes.device_index:
             return
-        since = slot_of(fact.since)
-        self.homes.add_device(
-            position,
-            fact.device_id,
-            household,
-            fact.kind.value,
-            since,
-            NEVER,
-            fact.efficiency_permille,
-            fact.capacity_wh,
-        )
+        since = slot_at(fact.since)
+        measured = fact.efficiency_permille, fact.capacity_wh
+        self.homes.add_device(position, fact.device_id, household, fact.kind, since, NEVER, *measured)
         number = int(self.homes.households["number"][household])
-        row = (position, fact.device_id, number, fact.kind.value, since)
-        self.rows.devices.append((*row, fact.efficiency_permille, fact.capacity_wh))
+        self.rows.devices.append((position, fact.device_id, number, fact.kind, since, *measured))
         self.changes.attached.append(fact.device_id)
         self._dirty(household, since)
 
-    def _detached(self, fact: DeviceDetached, position: int) -> None:
+    def _detached(self, fact: Any, position: int) -> None:
         household = self._household(fact.household_id, position)
         if household is None:
             return
-        device, until = self.homes.device_index[str(fact.device_id)], slot_of(fact.until)
+        device, until = self.homes.device_index[fact.device_id], slot_at(fact.until)
         self.homes.devices["until"][device] = until
         self.rows.ended.append((until, int(self.homes.devices["number"][device])))
         self.changes.detached.append((device, until))

@@ -15,15 +15,14 @@ from projections.binary_copy import MISSING, Connection, Ints
 from projections.metered_homes import Homes
 from projections.metering import note_newest, recompute
 from projections.metering_batch import Partitions, dirty_keys, unsettled
-from projections.metering_facts import Changes, apply_facts
+from projections.metering_facts import UNUSED, Changes, apply_facts
 from projections.metering_tables import DERIVED, NAME, create_tables
 from projections.readings import Rows
 from projections.rebuild_processes import build_totals, build_totals_together
 from projections.rebuilt_readings import StoredReadings
 from projections.schemas import connect, drop_schema, search_path, swap, swap_lock_key
 from projections.settling import settle
-from write_side.events import Recorded
-from write_side.log import read_facts
+from projections.told_facts import Facts
 from write_side.settings import PARTITIONS
 
 _NEXT = f"{NAME}_next"
@@ -140,18 +139,16 @@ def _take_facts(connection: Connection, state: Partitions, live: _Live) -> Chang
             found = apply_facts(connection, state.homes, state.clock, behind, facts)
             changes.attached += found.attached
             changes.dirty += found.dirty
-            behind = {p: max(at, facts[-1].position) for p, at in behind.items()}
+            behind = {p: max(at, facts.position) for p, at in behind.items()}
         state.facts |= dict.fromkeys(behind, target)
     return changes
 
 
-def _facts(connection: Connection, after: int, until: int) -> Iterator[list[Recorded]]:
+def _facts(connection: Connection, after: int, until: int) -> Iterator[Facts]:
     while after < until:
-        facts = [fact for fact in read_facts(connection, after, _FACTS_AT_ONCE) if fact.position <= until]
-        if not facts:
-            return
+        facts = Facts.read(connection, after, until, UNUSED, _FACTS_AT_ONCE)
         yield facts
-        after = facts[-1].position
+        after = facts.position
 
 
 def _settle_between(

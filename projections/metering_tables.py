@@ -120,7 +120,7 @@ create table if not exists household_energy (
     household bigint not null, slot integer not null, community bigint, consumption_wh integer,
     production_wh integer, grid_import_wh integer, grid_export_wh integer, charge_wh integer,
     discharge_wh integer, appliances_wh integer not null, stored_permille_wh bigint,
-    complete boolean not null, primary key (slot, household));
+    complete boolean not null, primary key (household, slot));
 create table if not exists community_energy (
     community_id uuid not null, slot integer not null, {_SUMS}, primary key (community_id, slot));
 create table if not exists grid_energy (
@@ -128,7 +128,7 @@ create table if not exists grid_energy (
 create index if not exists grid_energy_slot on grid_energy (slot);
 create table if not exists household_share (
     household bigint not null, slot integer not null, received_wh integer not null, given_wh integer not null,
-    primary key (slot, household));
+    primary key (household, slot));
 create table if not exists household_flow (
     household bigint not null, slot integer not null, community bigint, consumption_wh integer not null,
     production_wh integer not null, pv_to_load_wh integer not null, pv_to_battery_wh integer not null,
@@ -140,7 +140,7 @@ create table if not exists household_flow (
     stock_own_wh bigint not null,
     stock_local_wh bigint not null, stock_grid_wh bigint not null, carry_own_permille_wh integer not null,
     carry_local_permille_wh integer not null, carry_total_permille_wh integer not null,
-    primary key (slot, household));
+    primary key (household, slot));
 create table if not exists community_flow (
     community_id uuid not null, slot integer not null, sharing integer not null default 0,
     shared_wh bigint not null default 0, from_outside_wh bigint not null default 0,

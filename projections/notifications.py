@@ -65,7 +65,7 @@ def apply(db: Cursor, facts: Facts) -> None:
 
 
 def _remember_devices(db: Cursor, attached: Sequence[Told]) -> None:
-    lines = [f"{told.fact.device_id}\t{escaped(told.fact.name)}" for _, _, told in attached]
+    lines = (f"{told.fact.device_id}\t{escaped(told.fact.name)}" for _, _, told in attached)
     copy_lines(db, "told_device (device_id, name)", lines)
 
 

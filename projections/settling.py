@@ -83,10 +83,13 @@ def settle(
     slot: Ints,
     former: Ints,
     settled_until: Ints,
+    *,
+    is_first: bool = False,
 ) -> None:
     """Accounts these keys anew. `former` is the community a key's row was counted in before.
 
-    `settled_until[partition]` is the last slot that is settled there.
+    `settled_until[partition]` is the last slot that is settled there. With `is_first` the keys are all those
+    of slots that have never been settled: nothing of theirs stands in the tables of flows and shares.
     """
     if not len(household):
         return
@@ -97,7 +100,11 @@ def settle(
     keys = np.unique(np.concatenate([household << 32 | slot, member << 32 | slots[place]]))
     household, slot = keys >> 32, keys & 0xFFFFFFFF
     rows = read_balances(connection, homes, household, slot, np.ones(len(keys), dtype=np.bool_))
-    shares = share_anew(connection, homes, household, slot, rows, communities, slots)
+    shares = share_anew(connection, homes, household, slot, rows, communities, slots, is_first=is_first)
+    if is_first:
+        _account(connection, homes, household, slot, rows, shares, is_first=True)
+        drop_unshared(connection, communities)
+        return
     battery = homes.households["battery"][household] == 1
     plain = np.flatnonzero(~battery)
     _account(connection, homes, household[plain], slot[plain], rows.at(plain), _some(shares, plain))
@@ -179,15 +186,16 @@ def _account_stock(connection: Connection, homes: Homes, household: Ints, slot: 
 
 
 def _account(
-    connection: Connection, homes: Homes, household: Ints, slot: Ints, rows: Balances, shares: Shares
-) -> Ints:
+    connection: Connection, homes: Homes, household: Ints, slot: Ints, rows: Balances, shares: Shares,
+    *, is_first: bool = False,
+) -> Ints:  # fmt: skip
     """Writes the flows of these keys and moves the communities by new minus old; keys are sorted.
 
     Answers the households whose stock after their last key is not what it was.
     """
     if not len(household):
         return household
-    old = _read_flows(connection, homes, household, slot)
+    old = _no_flows(len(household)) if is_first else _read_flows(connection, homes, household, slot)
     new = _flows(connection, homes, household, slot, rows, shares)
     differs = np.flatnonzero(
         (old.exists != new.exists)
@@ -277,7 +285,13 @@ def accounted(rows: FlowRows) -> Ints:
     return np.where(rows.exists[:, np.newaxis], lines, 0)
 
 
+def _no_flows(count: int) -> FlowRows:
+    values = np.full((count, len(FLOW_COLUMNS)), MISSING, dtype=np.int64)
+    return FlowRows(np.zeros(count, dtype=np.bool_), np.full(count, MISSING, dtype=np.int64), values)
+
+
 def _read_flows(connection: Connection, homes: Homes, household: Ints, slot: Ints) -> FlowRows:
+    standing = _no_flows(len(household))
     source = stage_keys(connection, homes, "wanted", household, slot, np.arange(len(household)))
     found = read_columns(
         connection,
@@ -285,13 +299,10 @@ def _read_flows(connection: Connection, homes: Homes, household: Ints, slot: Int
         {"place": "integer", **FLOW_TYPES},
     )
     place = found["place"]
-    exists = np.zeros(len(household), dtype=np.bool_)
-    exists[place] = True
-    community = np.full(len(household), MISSING, dtype=np.int64)
-    community[place] = found["community"]
-    values = np.full((len(household), len(FLOW_COLUMNS)), MISSING, dtype=np.int64)
-    values[place] = np.stack([found[name] for name in FLOW_COLUMNS], axis=1)
-    return FlowRows(exists, community, values)
+    standing.exists[place] = True
+    standing.community[place] = found["community"]
+    standing.values[place] = np.stack([found[name] for name in FLOW_COLUMNS], axis=1)
+    return standing
 
 
 def _write_flows(

@@ -10,13 +10,15 @@ from datetime import datetime
 from decimal import Decimal
 from enum import Enum
 from functools import lru_cache
+from itertools import repeat
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 from uuid import UUID
 
 import msgspec
+import psycopg
 
-from write_side.log import StoredRow
+from write_side.log import StoredRow, read_by_topic
 from write_side.rules.timeslots import slot_of
 from write_side.stored_form import FACT_TYPES, UnknownFact
 
@@ -53,36 +55,72 @@ def _struct(fact: Any) -> type[msgspec.Struct]:
     return msgspec.defstruct(fact.__name__, fields, gc=False)
 
 
-def _decoder(fact: type[Any]) -> msgspec.json.Decoder[Any]:
+def _stored(fact: type[Any]) -> type[msgspec.Struct]:
     fields = [("at", str), ("recorded_at", str), ("fact", _struct(fact))]
-    return msgspec.json.Decoder(msgspec.defstruct("Stored", fields, gc=False, rename="camel"))
+    return msgspec.defstruct("Stored", fields, gc=False, rename="camel")
 
 
-_DECODE = {name: _decoder(fact).decode for name, fact in FACT_TYPES.items()}
+_ONE = {name: msgspec.json.Decoder(_stored(fact)) for name, fact in FACT_TYPES.items()}
+_MANY = {
+    name: msgspec.json.Decoder(list[decoder.type])  # type: ignore[name-defined]
+    for name, decoder in _ONE.items()
+}
 
 
 class Facts:
     """Facts that follow one another, by kind; `position` is the last one's, or what was passed over to."""
 
-    def __init__(self, position: int = 0) -> None:
+    def __init__(self, position: int, by_kind: dict[str, list[Told]]) -> None:
         self.position = position
-        self._by_kind: dict[str, list[Told]] = {}
+        self._by_kind = by_kind
 
     @classmethod
     def of_rows(cls, rows: Sequence[StoredRow], wanted: frozenset[str]) -> "Facts":
-        """The rows of the kinds wanted, up to a kind that this code has no name for; UnknownFact where
-        that is the first."""
-        facts = cls()
-        by_kind: dict[str, list[Told]] = {kind: [] for kind in wanted}
+        """The rows of the kinds wanted, up to one of a kind that this code has no name for; UnknownFact
+        where that is the first."""
+        by_kind: dict[str, list[Told]] = {}
+        until = 0
         for position, _, _, kind, state in rows:
-            if kind in by_kind:
-                by_kind[kind].append((position, kind, _DECODE[kind](state)))
-            elif kind not in _DECODE:
-                if not facts.position:
+            if kind not in _ONE:
+                if not until:
                     raise UnknownFact(kind, position)
                 break
-            facts.position = position
-        facts._by_kind = by_kind
+            if kind in wanted:
+                by_kind.setdefault(kind, []).append((position, kind, _ONE[kind].decode(state)))
+            until = position
+        return cls(until, by_kind)
+
+    @classmethod
+    def read(
+        cls, reading: psycopg.Connection[Any], after: int, until: int, unused: Sequence[str], limit: int
+    ) -> "Facts":
+        """Up to `limit` facts of the log behind `after` and up to `until`, without those of unused kinds."""
+        found = read_by_topic(reading, after, until, unused, limit)
+        unknown = [(positions[0], kind) for kind, positions, _ in found if kind not in _ONE]
+        if unknown:
+            return cls._read_before(reading, after, min(unknown), unused, limit)
+        count = sum(len(positions) for _, positions, _ in found)
+        # With fewer than could have come, nothing else up to `until` is wanted.
+        position = until if count < limit else max(positions[-1] for _, positions, _ in found)
+        by_kind = {}
+        for kind, positions, states in found:
+            stored = _MANY[kind].decode(b"[" + states + b"]")
+            by_kind[kind] = list(zip(positions, repeat(kind), stored, strict=False))
+        return cls(position, by_kind)
+
+    @classmethod
+    def _read_before(
+        cls,
+        reading: psycopg.Connection[Any],
+        after: int,
+        unknown: tuple[int, str],
+        unused: Sequence[str],
+        limit: int,
+    ) -> "Facts":
+        position, kind = unknown
+        facts = cls.read(reading, after, position - 1, unused, limit)
+        if not facts._by_kind:
+            raise UnknownFact(kind, position)
         return facts
 
     def drop_until(self, position: int) -> None:

@@ -12,7 +12,7 @@ from projections import autarky, households, notifications, slots
 from projections.cursor import Cursor
 from projections.schemas import create_schema, hold_in_place
 from projections.told_facts import Facts
-from write_side.log import StoredRow, head, read_rows_but
+from write_side.log import StoredRow, head
 from write_side.stored_form import FACT_TYPES
 
 READ_AT_ONCE = 20_000
@@ -77,10 +77,7 @@ def batches(reading: psycopg.Connection[Any], view: View, after: int, until: int
     """
     last = head(reading) if until is None else until
     while after < last:
-        rows = read_rows_but(reading, after, last, view.unused, READ_AT_ONCE)
-        facts = Facts.of_rows(rows, view.wanted)
-        if len(rows) < READ_AT_ONCE and facts.position == (rows[-1][0] if rows else 0):
-            facts.position = last  # nothing else up to there is for this view
+        facts = Facts.read(reading, after, last, view.unused, READ_AT_ONCE)
         yield facts
         after = facts.position
 

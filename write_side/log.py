@@ -130,14 +130,20 @@ def read_rows(connection: psycopg.Connection[Any], after: int, limit: int) -> li
     ).fetchall()
 
 
-def read_rows_but(
+def read_by_topic(
     connection: psycopg.Connection[Any], after: int, until: int, unused: Sequence[str], limit: int
-) -> list[StoredRow]:
-    """Up to `limit` rows behind `after` and up to `until`, undecoded, without those of some topics."""
+) -> list[tuple[str, list[int], bytes]]:
+    """Up to `limit` facts behind `after` and up to `until`, without those of some topics, by topic.
+
+    Of each its positions, ascending, and its states in that order, with commas between: handed over as a
+    whole they cost the reader a third of what as many rows do.
+    """
     found = connection.execute(
-        """select notification_id, originator_id, originator_version, topic, state from log.fact
-           where notification_id > %s and notification_id <= %s and topic <> all(%s)
-           order by notification_id limit %s""",
+        """select topic, array_agg(notification_id order by notification_id),
+                  string_agg(state, ',' order by notification_id)
+           from (select notification_id, topic, state from log.fact
+                 where notification_id > %s and notification_id <= %s and topic <> all(%s)
+                 order by notification_id limit %s) following group by topic""",
         (after, until, list(unused), limit),
         binary=True,
     )
