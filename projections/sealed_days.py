@@ -127,11 +127,12 @@ def _seal_day(connection: Connection, group: int, day: int) -> int:
         (group, day, len(readings), newest, measured, named),
     )
     with_soc = np.unique(readings.device[readings.values[:, _SOC] != MISSING])
-    for column, devices in (("newest_day", np.unique(readings.device)), ("newest_soc_day", with_soc)):
-        connection.execute(
-            f"update sealed_device set {column} = greatest({column}, %s) where device = any(%s)",
-            (day, devices.tolist()),
-        )
+    connection.execute(
+        """update sealed_device set newest_day = greatest(newest_day, %(day)s), newest_soc_day =
+             case when device = any(%(with_soc)s) then greatest(newest_soc_day, %(day)s) else newest_soc_day end
+           where device = any(%(devices)s)""",
+        {"day": day, "with_soc": with_soc.tolist(), "devices": np.unique(readings.device).tolist()},
+    )
     connection.execute(
         "update sealing_group set sealed_until = %s where grp = %s", ((day + 1) * DAY_SLOTS, group)
     )
