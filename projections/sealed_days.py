@@ -128,8 +128,8 @@ def _seal_day(connection: Connection, group: int, day: int) -> int:
     )
     with_soc = np.unique(readings.device[readings.values[:, _SOC] != MISSING])
     connection.execute(
-        """update sealed_device set newest_day = greatest(newest_day, %(day)s), newest_soc_day =
-             case when device = any(%(with_soc)s) then greatest(newest_soc_day, %(day)s) else newest_soc_day end
+        """update sealed_device set newest_day = greatest(newest_day, %(day)s),
+             newest_soc_day = greatest(newest_soc_day, case when device = any(%(with_soc)s) then %(day)s end)
            where device = any(%(devices)s)""",
         {"day": day, "with_soc": with_soc.tolist(), "devices": np.unique(readings.device).tolist()},
     )
