@@ -56,9 +56,9 @@ def url(metering_servers: str) -> Iterator[str]:
         yield url
 
 
-def _sealed(url: str, before: int = AFTER_ALL) -> int:
+def sealed(url: str, before: int = AFTER_ALL) -> int:
     """Seals everything before a slot; how many rows that were open are no more."""
-    sealed = 0
+    found = 0
     with connect(url) as connection:
         held = taken(connection)
         for partition in range(PARTITIONS):
@@ -69,8 +69,8 @@ def _sealed(url: str, before: int = AFTER_ALL) -> int:
                     count = seal_next(connection, partition, before)
                 if count is None:
                     break
-                sealed += count
-    return sealed
+                found += count
+    return found
 
 
 def _opened(url: str) -> None:
@@ -120,7 +120,7 @@ def _answers(url: str) -> list[Any]:
 def test_sealed_days_every_query_answers_the_same(url: str, seed: int) -> None:
     _played(url, told(seed))
     before, lines = _answers(url), rows(url, _OPEN)
-    assert _sealed(url) == len(lines)
+    assert sealed(url) == len(lines)
     assert rows(url, "select count(*) from reading") == [(0,)]
     assert rows(url, "select sum(readings) from sealed_day") == [(len(lines),)]
     assert _answers(url) == before
@@ -168,7 +168,7 @@ def _deliver(url: str, story: Story, sealing: random.Random | None) -> None:
         apply(url, *messages[:count])
         del messages[:count]
         if sealing is not None and sealing.random() < 0.4:
-            _sealed(url, sealing.choice([FIRST, AFTER_ALL]))
+            sealed(url, sealing.choice([FIRST, AFTER_ALL]))
 
 
 def test_sealed_days_a_late_reading_opens_its_day_and_no_other(url: str) -> None:
@@ -176,7 +176,7 @@ def test_sealed_days_a_late_reading_opens_its_day_and_no_other(url: str) -> None
     sent = Stream()
     slots = [FIRST, FIRST + 1, FIRST + 100, FIRST + 200]
     apply(url, *(sent.sent("h", reading(slot, m={"gridImportWh": 100})) for slot in slots))
-    assert _sealed(url, FIRST + 288) == 4
+    assert sealed(url, FIRST + 288) == 4
     apply(url, sent.sent("h", reading(FIRST + 101, m={"gridImportWh": 7})))
     assert rows(url, "select slot, grid_import_wh from reading order by 1") == [
         (FIRST + 100, 100),
@@ -186,7 +186,7 @@ def test_sealed_days_a_late_reading_opens_its_day_and_no_other(url: str) -> None
     apply(url, sent.sent("h", reading(FIRST + 200, m={"gridImportWh": 5})))
     apply(url, sent.sent("h", reading(FIRST + 100, m={"gridImportWh": 100})))
     assert rows(url, "select slot, grid_import_wh from superseded") == [(FIRST + 200, 100)]
-    assert _sealed(url, FIRST + 288) == 3
+    assert sealed(url, FIRST + 288) == 3
     assert rows(url, "select sum(grid_import_wh) from household_energy") == [(312,)]
     assert compare(url) == []
 
@@ -198,14 +198,14 @@ def test_sealed_days_a_device_that_ends_takes_its_sealed_readings_out(url: str) 
     for slot in (FIRST, FIRST + 100, FIRST + 101):
         body = reading(slot, m={"gridImportWh": 100}, tv={"consumptionWh": 9})
         apply(url, sent.sent("h", body))
-    assert _sealed(url, FIRST + 192) == 6
+    assert sealed(url, FIRST + 192) == 6
     until = slot_start(FIRST + 101)
     state(DeviceDetached(device_id=id_of("tv"), household_id=id_of("h"), until=until), url=url)
     apply(url)
     _view(url)
     assert rows(url, "select slot from kept_aside") == [(FIRST + 101,)]
     number = rows(url, "select device from meter_device where kind = 'APPLIANCE'")[0][0]
-    assert _sealed(url, FIRST + 192) == 3
+    assert sealed(url, FIRST + 192) == 3
     assert compare(url) == []
 
     async def newest() -> int | None:
@@ -228,7 +228,7 @@ def test_sealed_days_a_step_that_fails_or_is_killed_leaves_all_as_it_was(
     with monkeypatch.context() as patched:
         patched.setattr(sealed_days, "encode", killed)
         with pytest.raises(psycopg.OperationalError):
-            _sealed(url)
+            sealed(url)
     connection = connect(url)
     partition = int(taken(connection).homes.households["partition"][0])
     connection.execute("begin")
@@ -240,7 +240,7 @@ def test_sealed_days_a_step_that_fails_or_is_killed_leaves_all_as_it_was(
     assert rows(url, _OPEN) == lines
     assert rows(url, "select * from sealed_day") == []
     assert _answers(url) == before
-    assert _sealed(url) == len(lines)
+    assert sealed(url) == len(lines)
 
 
 def test_sealed_days_are_those_that_lie_behind(url: str) -> None:
