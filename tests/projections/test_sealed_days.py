@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
+import numpy as np
 import psycopg
 import pytest
 
@@ -76,7 +77,7 @@ def sealed(url: str, before: int = AFTER_ALL) -> int:
 def _opened(url: str) -> None:
     with connect(url) as connection, connection.transaction():
         pairs = connection.execute("select grp, day from sealed_day").fetchall()
-        sealed_days._open(connection, pairs)
+        sealed_days._open(connection, pairs, lambda one: np.ones(len(one), dtype=np.bool_))
 
 
 def _played(url: str, story: Story) -> None:
@@ -171,23 +172,35 @@ def _deliver(url: str, story: Story, sealing: random.Random | None) -> None:
             sealed(url, sealing.choice([FIRST, AFTER_ALL]))
 
 
-def test_sealed_days_a_late_reading_opens_its_day_and_no_other(url: str) -> None:
+def test_sealed_days_give_up_what_is_replaced_and_nothing_else(url: str) -> None:
     state(founded(), clock(FIRST + 500), household("h"), device("m", "h", "METER"), url=url)
     sent = Stream()
     slots = [FIRST, FIRST + 1, FIRST + 100, FIRST + 200]
     apply(url, *(sent.sent("h", reading(slot, m={"gridImportWh": 100})) for slot in slots))
     assert sealed(url, FIRST + 288) == 4
+    days = [(FIRST // 96 + day,) for day in range(3)]
+    held = "select day from sealed_day order by 1"
     apply(url, sent.sent("h", reading(FIRST + 101, m={"gridImportWh": 7})))
-    assert rows(url, "select slot, grid_import_wh from reading order by 1") == [
-        (FIRST + 100, 100),
-        (FIRST + 101, 7),
-    ]
-    assert rows(url, "select day from sealed_day order by 1") == [(FIRST // 96,), (FIRST // 96 + 2,)]
+    assert rows(url, "select slot, grid_import_wh from reading") == [(FIRST + 101, 7)]
+    assert rows(url, held) == days
+    apply(url, sent.sent("h", reading(FIRST + 1, m={"gridImportWh": 3})))
     apply(url, sent.sent("h", reading(FIRST + 200, m={"gridImportWh": 5})))
     apply(url, sent.sent("h", reading(FIRST + 100, m={"gridImportWh": 100})))
-    assert rows(url, "select slot, grid_import_wh from superseded") == [(FIRST + 200, 100)]
-    assert sealed(url, FIRST + 288) == 3
-    assert rows(url, "select sum(grid_import_wh) from household_energy") == [(312,)]
+    assert rows(url, "select slot, grid_import_wh from superseded order by 1") == [
+        (FIRST + 1, 100),
+        (FIRST + 200, 100),
+    ]
+    assert rows(url, "select slot, grid_import_wh, sequence from reading order by 1") == [
+        (FIRST + 1, 3, 6),
+        (FIRST + 100, 100, 3),
+        (FIRST + 101, 7, 5),
+        (FIRST + 200, 5, 7),
+    ]
+    assert rows(url, held) == days[:1]
+    assert compare(url) == []
+    assert sealed(url, FIRST + 288) == 4
+    assert rows(url, held) == days
+    assert rows(url, "select sum(grid_import_wh) from household_energy") == [(215,)]
     assert compare(url) == []
 
 
@@ -205,7 +218,7 @@ def test_sealed_days_a_device_that_ends_takes_its_sealed_readings_out(url: str) 
     _view(url)
     assert rows(url, "select slot from kept_aside") == [(FIRST + 101,)]
     number = rows(url, "select device from meter_device where kind = 'APPLIANCE'")[0][0]
-    assert sealed(url, FIRST + 192) == 3
+    assert sealed(url, FIRST + 192) == 0
     assert compare(url) == []
 
     async def newest() -> int | None:
