@@ -159,10 +159,18 @@ async def _newest(db: Connection, wanted: _Open, number: int) -> tuple[int, int]
           select slot, value, newest_day, newest_soc_day from (select) one left join found on true
           left join sealed_device on device = %(device)s"""
     )
-    slot, found, *days = (await (await db.execute(statement, {"device": number})).fetchall())[0]
-    day = days[0] if value is None else days[1]
-    if day is None or (slot is not None and slot // DAY_SLOTS > day):
-        return None if slot is None else (slot, found)
-    sealed = await newest_sealed(db, number, value)
-    known = [one for one in (sealed, None if slot is None else (slot, found)) if one is not None]
-    return max(known, default=None)
+
+    async def ask() -> tuple[tuple[int, int] | None, int | None]:
+        cursor = await db.execute(statement, {"device": number})
+        slot, found, newest_day, newest_soc_day = (await cursor.fetchall())[0]
+        day = newest_day if value is None else newest_soc_day
+        return None if slot is None else (slot, found), day
+
+    found, day = await ask()
+    if day is None or (found is not None and found[0] // DAY_SLOTS > day):
+        return found
+    async with db.transaction():  # one snapshot: a reading is either a row in it or sealed
+        await db.execute("set transaction isolation level repeatable read")
+        found, _ = await ask()
+        sealed = await newest_sealed(db, number, value)
+    return max((one for one in (sealed, found) if one is not None), default=None)
