@@ -28,7 +28,7 @@ class Sealing:
         self._looked = self._worked = float("-inf")
 
     def work(self, connection: Connection, state: Partitions, is_idle: bool) -> None:
-        """Seals for a moment: one step a second where readings wait (not `is_idle`), else one after another."""
+        """Seals for a moment: one step a second where readings wait, else one after the other."""
         begin = time.monotonic()
         if not is_idle and begin - self._worked < BUSY_PAUSE_S:
             return
