@@ -58,6 +58,7 @@ def rebuild(database_url: str) -> None:
         drop_schema(connection, _NEXT)
         drop_schema(connection, _OLD)
         create_tables(connection, _NEXT)
+        connection.execute("set maintenance_work_mem = '256MB'")
         with keys_later(connection, _NEXT), connection.transaction():
             connection.execute("set transaction isolation level repeatable read")
             state = _begin(connection, _NEXT)

@@ -24,18 +24,21 @@ _ASSIGNED_TYPES = {"device": "bigint", "grp": "integer"}
 def assign_groups(connection: Connection, homes: Homes, partition: int, before: int) -> None:
     """Gives a group to the partition's devices that are measured before this slot and have none."""
     devices = homes.devices
-    ours = homes.households["partition"][devices["household"]] == partition
+    ours = np.flatnonzero(homes.households["partition"][devices["household"]] == partition)
+    numbers = devices["number"][ours]
     found = read_columns(
         connection,
         """select device, grp from sealed_device join sealing_group using (grp) where partition = %s""",
         _ASSIGNED_TYPES,
         (partition,),
     )
-    has_none = ours & (devices["since"] < before) & ~np.isin(devices["number"], found["device"])
-    lacking = np.flatnonzero(has_none)
+    lacking = ours[(devices["since"][ours] < before) & ~np.isin(numbers, found["device"])]
     if not len(lacking):
         return
-    group_of = _groups_of_households(homes, found)
+    group_of = np.full(homes.households.count, MISSING, dtype=np.int64)
+    order = np.argsort(numbers)
+    grouped = ours[order[np.searchsorted(numbers[order], found["device"])]]
+    group_of[devices["household"][grouped]] = found["grp"]
     households, size = np.unique(devices["household"][lacking], return_counts=True)
     strangers = group_of[households] == MISSING
     connection.execute(  # what the new device of a grouped household has may lie before
@@ -47,15 +50,6 @@ def assign_groups(connection: Connection, homes: Homes, partition: int, before: 
     joined = group_of[devices["household"][lacking]]
     columns = {"device": devices["number"][lacking], "grp": joined}
     copy_in(connection, "sealed_device", _ASSIGNED_TYPES, columns)
-
-
-def _groups_of_households(homes: Homes, found: dict[str, Ints]) -> Ints:
-    """The group of each household by its index, MISSING where it has none."""
-    group_of = np.full(homes.households.count, MISSING, dtype=np.int64)
-    order = np.argsort(homes.devices["number"])
-    place = order[np.searchsorted(homes.devices["number"][order], found["device"])]
-    group_of[homes.devices["household"][place]] = found["grp"]
-    return group_of
 
 
 def _made_groups(
