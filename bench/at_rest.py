@@ -14,7 +14,7 @@ import numpy as np
 import psycopg
 
 from bench.figures import Figure, WrongAnswer
-from bench.measured_homes import SLOTS, MeasuredDevice, homes
+from bench.measured_homes import SLOTS, MeasuredDevice, are_there, homes
 from bench.stored_grid import FIRST, IN_A_COMMUNITY, StoredGrid, stored_grid
 from projections.metering_rebuild import compare
 from projections.read_energy import device_energy, device_ranking, household_energy
@@ -106,9 +106,10 @@ def _stored(
     parts = "select sum(octet_length(measured) + octet_length(named))::float8 / sum(readings) from sealed_day"
     values = "select sum(octet_length(measured))::float8 / sum(readings) from sealed_day"
     bare = _bare_values(measured, days) / readings
+    name = "at rest: a sealed reading" if are_there() else "at rest: a sealed reading of a drawn series"
     rival = "zlib level 9 over the bare values, device by device"
     return [
-        Figure(name="at rest: a sealed reading", figure=grid.size(*_SEALED) / readings, unit="bytes",
+        Figure(name=name, figure=grid.size(*_SEALED) / readings, unit="bytes",
                beside=bare, rival=rival, at_most=GOAL_BYTES),
         Figure(name="at rest: of it values", figure=grid.one(values), unit="bytes", beside=bare, rival=rival),
         Figure(name="at rest: of it values, revision, sequence, time", figure=grid.one(parts), unit="bytes"),
@@ -135,20 +136,21 @@ def _derived(grid: StoredGrid) -> list[Figure]:
 
 def _late(grid: StoredGrid, sealed_days: int) -> Figure:
     """A correction of a sealed reading, in a transaction of its own: its block is opened for it."""
-    home = grid.homes[0]
+    number = next(place for place, home in enumerate(grid.homes) if home[-1].kind != "BATTERY")
+    home = grid.homes[number]
     seconds = []
     for revision in (1, 2):  # the second finds the day open
         for device in home:
             device.series = {name: series + 1 for name, series in device.series.items()}
         begin = time.perf_counter()
-        grid.take([grid.message([0], 5, revision)])
+        grid.take([grid.message([number], 5, revision)])
         seconds.append(time.perf_counter() - begin)
     for place, device in enumerate(home):
         value = next(iter(device.series.values()))[5]
         found = grid.one(
             """select coalesce(consumption_wh, production_wh, grid_import_wh, charge_wh) from reading
                where device = %s and slot = %s""",
-            grid.number(0, place),
+            grid.number(number, place),
             FIRST + 5,
         )
         if found != value:

@@ -28,11 +28,11 @@ _CHECKED: tuple[tuple[str, LiteralString], ...] = (
     ("charge", "charge_wh"),
 )
 _TOTALS: tuple[LiteralString, ...] = ("grid_energy", "community_energy", "household_energy")
-_HOMES, _DAYS, _KINDS_OF_HOMES = 1_000, 4, 250
+_HOMES, _DAYS, _KINDS_OF_HOMES = 1_000, 5, 250
 
 
 def run(scale: float) -> list[Figure]:
-    """Readings a second; about 2.3 million of them in full."""
+    """Readings a second; about 2.8 million of them in full."""
     count = max(20, int(_HOMES * scale))
     kinds = homes(min(count, _KINDS_OF_HOMES), _DAYS, seed=3)
     figures = []

@@ -12,8 +12,8 @@ from projections.metering import HOUSEHOLD_KEY, stage_keys
 from write_side.rules.sharing import share
 
 _CELLS_AT_ONCE = 4_000_000
-SHARE_TYPES = {**HOUSEHOLD_KEY, "received_wh": "integer", "given_wh": "integer"}
-SHARED_TYPES = {
+_SHARE_TYPES = {**HOUSEHOLD_KEY, "received_wh": "integer", "given_wh": "integer"}
+_SHARED_TYPES = {
     **COMMUNITY_KEY,
     "sharing": "integer",
     "shared_wh": "bigint",
@@ -38,7 +38,7 @@ def share_anew(
 
     With `is_first` nothing stands there yet.
     """
-    shares = shares_by_key(homes, household, slot, rows)
+    shares = _by_key(homes, household, slot, rows)
     old = no_shares(len(household)) if is_first else read_shares(connection, homes, household, slot)
     differs = np.flatnonzero((old.received != shares.received) | (old.given != shares.given))
     if len(differs):
@@ -83,7 +83,7 @@ def _takes_part(rows: Balances) -> Array:
     return known
 
 
-def shares_by_key(homes: Homes, household: Ints, slot: Ints, rows: Balances) -> Shares:
+def _by_key(homes: Homes, household: Ints, slot: Ints, rows: Balances) -> Shares:
     """Each community's slot is a column of the rule, its members the rows in the order of their ids."""
     shares = no_shares(len(household))
     members = np.flatnonzero(_takes_part(rows))
@@ -117,17 +117,6 @@ def _chunks(sizes: Ints) -> list[tuple[int, int]]:
     return [(begin, min(begin + step, len(sizes))) for begin in range(0, len(sizes), step)]
 
 
-def shared_sums(slot: Ints, rows: Balances, shares: Shares, wanted: Ints) -> Ints:
-    """The sharing columns of community_flow for keys `community << 32 | slot`, sorted."""
-    part = np.flatnonzero(_takes_part(rows))
-    place = np.searchsorted(wanted, rows.community[part] << 32 | slot[part])
-    sums = np.zeros((len(wanted), 4), dtype=np.int64)
-    received, given = shares.received[part], shares.given[part]
-    outside_in, outside_out = rows.values[part, IMPORT] - received, rows.values[part, EXPORT] - given
-    np.add.at(sums, place, np.stack([np.ones_like(part), received, outside_in, outside_out], axis=1))
-    return sums
-
-
 def _remove(connection: Connection, homes: Homes, household: Ints, slot: Ints) -> None:
     source = stage_keys(connection, homes, "wanted", household, slot, np.arange(len(household)))
     connection.execute(
@@ -147,7 +136,7 @@ def _write(
         "received_wh": received[some],
         "given_wh": given[some],
     }
-    copy_in(connection, "household_share", SHARE_TYPES, columns)
+    copy_in(connection, "household_share", _SHARE_TYPES, columns)
 
 
 def _write_communities(
@@ -158,12 +147,17 @@ def _write_communities(
     wanted = np.unique(communities << 32 | slots)
     if not len(wanted):
         return
-    sums = shared_sums(slot, rows, shares, wanted)
+    part = np.flatnonzero(_takes_part(rows))
+    place = np.searchsorted(wanted, rows.community[part] << 32 | slot[part])
+    sums = np.zeros((len(wanted), 4), dtype=np.int64)
+    received, given = shares.received[part], shares.given[part]
+    outside_in, outside_out = rows.values[part, IMPORT] - received, rows.values[part, EXPORT] - given
+    np.add.at(sums, place, np.stack([np.ones_like(part), received, outside_in, outside_out], axis=1))
     columns = {"community_id": community_uuids(homes, wanted >> 32), "slot": wanted & 0xFFFFFFFF}
-    columns |= {name: sums[:, n] for n, name in enumerate(list(SHARED_TYPES)[2:])}
-    source = stage(connection, "shared", SHARED_TYPES, columns)
-    names = ", ".join(SHARED_TYPES)
-    sets = ", ".join(f"{name} = excluded.{name}" for name in list(SHARED_TYPES)[2:])
+    columns |= {name: sums[:, n] for n, name in enumerate(list(_SHARED_TYPES)[2:])}
+    source = stage(connection, "shared", _SHARED_TYPES, columns)
+    names = ", ".join(_SHARED_TYPES)
+    sets = ", ".join(f"{name} = excluded.{name}" for name in list(_SHARED_TYPES)[2:])
     connection.execute(
         f"""insert into community_flow
               ({names}, households, self_supplied_wh, consumption_wh, production_wh)

@@ -16,20 +16,16 @@ from projections.sealed_days import reopen_since
 
 def withdraw(connection: Connection, homes: Homes, ended: Sequence[tuple[int, int]]) -> list[Kept]:
     """Takes the readings of devices (index) from a slot on out of the table; they are entries now."""
-    held = [
-        (device, until)
-        for device, until in ended
-        if homes.households["newest"][homes.devices["household"][device]] >= until
-    ]
-    reopen_since(connection, [(int(homes.devices["number"][device]), until) for device, until in held])
     return [
         _entry(homes, device, row)
-        for device, until in held
+        for device, until in ended
+        if homes.households["newest"][homes.devices["household"][device]] >= until
         for row in _taken_out(connection, int(homes.devices["number"][device]), until)
     ]
 
 
 def _taken_out(connection: Connection, number: int, until: int) -> list[tuple[Any, ...]]:
+    reopen_since(connection, number, until)
     connection.execute("delete from index_reading where device = %s and slot >= %s", (number, until))
     return [
         row

@@ -207,8 +207,8 @@ class _Step:
         rows, kept = sift(connection, homes, arrivals, clock)
         keep(connection, kept)
         rows = resolve(connection, homes, rows, known)
-        reopen(connection, homes.devices["number"][rows.device], rows.slot)
         is_new = rows.slot > homes.households["newest"][homes.devices["household"][rows.device]]
+        reopen(connection, homes.devices["number"][rows.device], rows.slot)
         fresh = merge(connection, homes, "reading", VALUES, rows, is_new)
         household, slot = dirty_keys(connection, homes, changes, fresh)
         if not len(household):

@@ -20,7 +20,7 @@ from projections.metering_tables import DERIVED, NAME, create_tables
 from projections.readings import Rows
 from projections.rebuild_processes import build_totals, build_totals_together
 from projections.rebuilt_readings import StoredReadings
-from projections.schemas import connect, drop_schema, search_path, swap, swap_lock_key
+from projections.schemas import connect, drop_schema, keys_later, search_path, swap, swap_lock_key
 from projections.settling import settle
 from projections.told_facts import Facts
 from write_side.settings import PARTITIONS
@@ -57,7 +57,8 @@ def rebuild(database_url: str) -> None:
         drop_schema(connection, _NEXT)
         drop_schema(connection, _OLD)
         create_tables(connection, _NEXT)
-        with connection.transaction():
+        connection.execute("set maintenance_work_mem = '256MB'")
+        with keys_later(connection, _NEXT), connection.transaction():
             connection.execute("set transaction isolation level repeatable read")
             state = _begin(connection, _NEXT)
             build_totals_together(connection, database_url, _NEXT, state)
@@ -79,7 +80,8 @@ def compare(database_url: str) -> list[str]:
     with connect(database_url) as connection, connection.transaction(force_rollback=True):
         connection.execute("set transaction isolation level repeatable read")
         create_tables(connection, _COMPARED)
-        build_totals(connection, _begin(connection, _COMPARED))
+        with keys_later(connection, _COMPARED):
+            build_totals(connection, _begin(connection, _COMPARED))
         differences: list[str] = []
         for table in DERIVED:
             if table != _POSITION:  # the position is where both are compared

@@ -60,7 +60,8 @@ create table if not exists sealing_group (
     sealed_until integer not null);
 create index if not exists sealing_group_sealed_until on sealing_group (sealed_until);
 create table if not exists sealed_device (
-    device bigint primary key, grp integer not null, newest_day integer, newest_soc_day integer);
+    device bigint primary key, grp integer not null, newest_day integer, newest_soc_day integer)
+    with (fillfactor = 50);
 create index if not exists sealed_device_grp on sealed_device (grp);
 create table if not exists sealed_day (
     grp integer not null, day integer not null, readings integer not null, newest_sequence bigint not null,

@@ -97,7 +97,7 @@ class MeteringWorker:
                 state.adopt(stream.created, stream.last_sequence)
             if await asyncio.to_thread(advance, connection, state, messages):
                 await self._announce(state)
-            await asyncio.to_thread(sealing.step, connection, state, not messages)
+            await asyncio.to_thread(sealing.work, connection, state, not messages)
             if stream is not None and 0 in state.stream and time.monotonic() - purged > PURGE_EVERY_S:
                 purged = time.monotonic()
                 await self._purge(connection, stream.created)

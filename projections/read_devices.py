@@ -8,6 +8,7 @@ from uuid import UUID
 from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
+from projections.day_codec import DAY_SLOTS
 from projections.read_sealed import newest_sealed
 from projections.visibility import Scope
 
@@ -123,7 +124,7 @@ async def order(db: Connection, position: int) -> OrderRow | None:
 
 async def last_slot(db: Connection, number: int) -> int | None:
     """The newest slot a device has a reading for."""
-    found = await _newest(db, "select slot, 0 from reading where device = %s", number, None)
+    found = await _newest(db, _ANY, number)
     return None if found is None else found[0]
 
 
@@ -133,22 +134,43 @@ async def reported_stock(db: Connection, household_id: UUID) -> ReportedStock | 
         "select number from device where household_id = %s and kind = 'BATTERY' and until is null",
         (household_id,),
     )
-    open_ones: LiteralString = "select slot, soc_wh from reading where device = %s and soc_wh is not null"
-    batteries = [await _newest(db, open_ones, number, "soc_wh") for (number,) in await cursor.fetchall()]
+    batteries = [await _newest(db, _WITH_SOC, number) for (number,) in await cursor.fetchall()]
     reports = [report for report in batteries if report is not None]
     if not reports:
         return None
     return ReportedStock(soc_wh=sum(wh for _, wh in reports), slot=max(slot for slot, _ in reports))
 
 
-async def _newest(
-    db: Connection, open_ones: LiteralString, number: int, value: str | None
-) -> tuple[int, int] | None:
-    """The newest reading, slot and value: an open one, else a sealed one, else one just opened again."""
-    statement: LiteralString = open_ones + " order by slot desc limit 1"
-    found = await (await db.execute(statement, (number,))).fetchone()
-    if found is None:
-        found = await newest_sealed(db, number, value)
-    if found is None:
-        found = await (await db.execute(statement, (number,))).fetchone()
-    return None if found is None else (int(found[0]), int(found[1]))
+_Open = tuple[LiteralString, str | None]
+_ANY: _Open = ("slot, 0 as value from reading where device = %(device)s", None)
+_WITH_SOC: _Open = (
+    "slot, soc_wh as value from reading where device = %(device)s and soc_wh is not null",
+    "soc_wh",
+)
+
+
+async def _newest(db: Connection, wanted: _Open, number: int) -> tuple[int, int] | None:
+    """The newest reading that is wanted, slot and value, open or sealed."""
+    among, value = wanted
+    statement: LiteralString = (
+        "with found as (select "
+        + among
+        + """ order by slot desc limit 1)
+          select slot, value, newest_day, newest_soc_day from (select) one left join found on true
+          left join sealed_device on device = %(device)s"""
+    )
+
+    async def ask() -> tuple[tuple[int, int] | None, int | None]:
+        cursor = await db.execute(statement, {"device": number})
+        slot, found, newest_day, newest_soc_day = (await cursor.fetchall())[0]
+        day = newest_day if value is None else newest_soc_day
+        return None if slot is None else (slot, found), day
+
+    found, day = await ask()
+    if day is None or (found is not None and found[0] // DAY_SLOTS > day):
+        return found
+    async with db.transaction():  # one snapshot: a reading is either a row in it or sealed
+        await db.execute("set transaction isolation level repeatable read")
+        found, _ = await ask()
+        sealed = await newest_sealed(db, number, value)
+    return max((one for one in (sealed, found) if one is not None), default=None)

@@ -40,6 +40,7 @@ class StoredReadings:
         place = np.searchsorted(self._numbers, found["device"])
         known = np.flatnonzero(np.append(self._numbers, MISSING)[place] == found["device"])
         self._group[self._by_number[place[known]]] = found["grp"][known]
+        self._sizes = np.bincount(found["grp"])
 
     def portions(self, within: range, partitions: Ints | None) -> Iterator[tuple[Ints, range, Rows]]:
         """Everything once of these partitions (None: all) in these days, which come in their order.
@@ -63,8 +64,14 @@ class StoredReadings:
             (numbers.tolist(), begin, end),
             "grp = any(%s) and day >= %s and day < %s",
             (np.unique(self._group[devices]).tolist(), within.start, within.stop),
-            numbers,
+            numbers if self._is_part_of_a_group(devices) else None,
         )
+
+    def _is_part_of_a_group(self, devices: Ints) -> bool:
+        groups = self._group[devices]
+        groups = groups[groups != MISSING]
+        here = np.bincount(groups, minlength=len(self._sizes))
+        return bool(((here > 0) & (here < self._sizes)).any())
 
     def changed(self, sequence: int, devices: Ints) -> Rows:
         """What came behind this message (and, sealed meanwhile, beside it), and all of these devices."""

@@ -1,15 +1,15 @@
 """Days that are over: their readings leave `reading` for one row of bytes per day and group of devices.
 
 A group keeps its devices for life; all devices of a household are in one. Everything of a group before
-`sealed_until` is sealed. What comes for such a day later opens it again: its readings are rows as before,
-and the group's turn comes anew. Only the worker that owns the partition seals and opens.
+`sealed_until` is sealed. What comes for such a day later lies as a row beside it, and what it replaces comes
+out as a row first; then the group's turn comes anew. Only the worker that owns the partition seals and opens.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from projections.binary_copy import MISSING, Connection, Ints, copy_in, read_columns, stage
+from projections.binary_copy import MISSING, Array, Connection, Ints, copy_in, read_columns, stage
 from projections.day_codec import DAY_SLOTS, NAMED, DayReadings, decode, decode_measured, encode
 from projections.metered_homes import Homes
 from projections.metering_tables import VALUES
@@ -24,18 +24,21 @@ _ASSIGNED_TYPES = {"device": "bigint", "grp": "integer"}
 def assign_groups(connection: Connection, homes: Homes, partition: int, before: int) -> None:
     """Gives a group to the partition's devices that are measured before this slot and have none."""
     devices = homes.devices
-    ours = homes.households["partition"][devices["household"]] == partition
+    ours = np.flatnonzero(homes.households["partition"][devices["household"]] == partition)
+    numbers = devices["number"][ours]
     found = read_columns(
         connection,
         """select device, grp from sealed_device join sealing_group using (grp) where partition = %s""",
         _ASSIGNED_TYPES,
         (partition,),
     )
-    has_none = ours & (devices["since"] < before) & ~np.isin(devices["number"], found["device"])
-    lacking = np.flatnonzero(has_none)
+    lacking = ours[(devices["since"][ours] < before) & ~np.isin(numbers, found["device"])]
     if not len(lacking):
         return
-    group_of = _groups_of_households(homes, found)
+    group_of = np.full(homes.households.count, MISSING, dtype=np.int64)
+    order = np.argsort(numbers)
+    grouped = ours[order[np.searchsorted(numbers[order], found["device"])]]
+    group_of[devices["household"][grouped]] = found["grp"]
     households, size = np.unique(devices["household"][lacking], return_counts=True)
     strangers = group_of[households] == MISSING
     connection.execute(  # what the new device of a grouped household has may lie before
@@ -47,15 +50,6 @@ def assign_groups(connection: Connection, homes: Homes, partition: int, before: 
     joined = group_of[devices["household"][lacking]]
     columns = {"device": devices["number"][lacking], "grp": joined}
     copy_in(connection, "sealed_device", _ASSIGNED_TYPES, columns)
-
-
-def _groups_of_households(homes: Homes, found: dict[str, Ints]) -> Ints:
-    """The group of each household by its index, MISSING where it has none."""
-    group_of = np.full(homes.households.count, MISSING, dtype=np.int64)
-    order = np.argsort(homes.devices["number"])
-    place = order[np.searchsorted(homes.devices["number"][order], found["device"])]
-    group_of[homes.devices["household"][place]] = found["grp"]
-    return group_of
 
 
 def _made_groups(
@@ -115,23 +109,19 @@ def _seal_day(connection: Connection, group: int, day: int) -> int:
     readings = _rows(read_columns(connection, f"select * from reading {among}", _TYPES, key))
     connection.execute(f"delete from reading {among}", key)
     count = len(readings)
-    for _, measured, named in _taken_out(connection, [(group, day)]):
+    for measured, named in _taken_out(connection, group, day):
         readings = readings.and_then(decode(measured, named))
     by_number = np.argsort(devices)
     rank = by_number[np.searchsorted(devices[by_number], readings.device)]
     readings = readings.at(np.lexsort((readings.slot, rank)))
-    measured, named = encode(readings)
-    newest = int(readings.named[:, NAMED.index("sequence")].max())
-    connection.execute(
-        "insert into sealed_day values (%s, %s, %s, %s, %s, %s)",
-        (group, day, len(readings), newest, measured, named),
-    )
+    _put_in(connection, group, day, readings)
     with_soc = np.unique(readings.device[readings.values[:, _SOC] != MISSING])
-    for column, devices in (("newest_day", np.unique(readings.device)), ("newest_soc_day", with_soc)):
-        connection.execute(
-            f"update sealed_device set {column} = greatest({column}, %s) where device = any(%s)",
-            (day, devices.tolist()),
-        )
+    connection.execute(
+        """update sealed_device set newest_day = greatest(newest_day, %(day)s),
+             newest_soc_day = greatest(newest_soc_day, case when device = any(%(with_soc)s) then %(day)s end)
+           where device = any(%(devices)s)""",
+        {"day": day, "with_soc": with_soc.tolist(), "devices": np.unique(readings.device).tolist()},
+    )
     connection.execute(
         "update sealing_group set sealed_until = %s where grp = %s", ((day + 1) * DAY_SLOTS, group)
     )
@@ -139,31 +129,39 @@ def _seal_day(connection: Connection, group: int, day: int) -> int:
 
 
 def reopen(connection: Connection, devices: Ints, slot: Ints) -> None:
-    """Makes rows again of the sealed days of these keys (device numbers), so that they can be merged."""
-    if len(late := np.flatnonzero(slot < _sealed_until(connection))):
-        source = _stage_days(connection, devices[late], slot[late])
-        asked = f"select distinct grp, day from {source} join sealed_device using (device)"
-        _open(connection, connection.execute(asked).fetchall())
+    """Makes rows again of what is sealed of these keys (device numbers), so that it can be merged."""
+    late = _late(connection, slot)
+    if not len(late):
+        return
+    devices, slot = devices[late], slot[late]
+    source = _stage_days(connection, devices, slot)
+    asked = f"select distinct grp, day from {source} join sealed_device using (device)"
+    numbers = np.unique(devices)
+    keys = np.searchsorted(numbers, devices) << 32 | slot
+
+    def is_asked(sealed: DayReadings) -> Array:
+        rank = np.minimum(np.searchsorted(numbers, sealed.device), len(numbers) - 1)
+        found: Array = np.isin(rank << 32 | sealed.slot, keys)
+        found &= numbers[rank] == sealed.device
+        return found
+
+    _open(connection, connection.execute(asked).fetchall(), is_asked)
 
 
-def reopen_since(connection: Connection, since: Sequence[tuple[int, int]]) -> None:
-    """Makes rows again of the days of devices (number) from a slot on."""
-    pairs = [
-        pair
-        for device, slot in since
-        for pair in connection.execute(
-            """select grp, day from sealed_day join sealed_device using (grp)
-               where device = %s and day >= %s and day <= newest_day""",
-            (device, slot // DAY_SLOTS),
-        ).fetchall()
-    ]
-    _open(connection, sorted(set(pairs)))
+def reopen_since(connection: Connection, device: int, slot: int) -> None:
+    """Makes rows again of what is sealed of a device (number) from a slot on."""
+    pairs = connection.execute(
+        """select grp, day from sealed_day join sealed_device using (grp)
+           where device = %s and day >= %s and day <= newest_day""",
+        (device, slot // DAY_SLOTS),
+    ).fetchall()
+    _open(connection, pairs, lambda sealed: (sealed.device == device) & (sealed.slot >= slot))
 
 
 def sealed_values(connection: Connection, devices: Ints, slot: Ints) -> tuple[Ints, Ints]:
     """What is sealed of these keys (device numbers): the places of those there are, and their VALUES."""
     nothing = np.empty(0, dtype=np.int64), np.empty((0, len(VALUES)), dtype=np.int64)
-    late = np.flatnonzero(slot < _sealed_until(connection))
+    late = _late(connection, slot)
     if not len(late):
         return nothing
     source = _stage_days(connection, devices[late], slot[late])
@@ -185,13 +183,15 @@ def sealed_values(connection: Connection, devices: Ints, slot: Ints) -> tuple[In
     return late[is_there], values[order[at[is_there]]]
 
 
-def _sealed_until(connection: Connection) -> int:
-    """Nothing that is sealed, or is to be, lies from this slot on."""
+def _late(connection: Connection, slot: Ints) -> Ints:
+    """The places of slots that lie before the last one that is sealed, or is to be."""
+    if not len(slot):
+        return slot
     row = connection.execute(
         """select greatest((select max(sealed_until) from sealing_group),
                            ((select max(day) from sealed_day) + 1) * 96)"""
     ).fetchone()
-    return 0 if row is None or row[0] is None else int(row[0])
+    return np.flatnonzero(slot < (0 if row is None or row[0] is None else int(row[0])))
 
 
 def _stage_days(connection: Connection, devices: Ints, slot: Ints) -> str:
@@ -200,26 +200,38 @@ def _stage_days(connection: Connection, devices: Ints, slot: Ints) -> str:
     return stage(connection, "days", types, {"device": keys[0], "day": keys[1]})
 
 
-def _open(connection: Connection, pairs: Sequence[tuple[int, int]]) -> None:
+def _open(
+    connection: Connection, pairs: Sequence[tuple[int, int]], is_asked: Callable[[DayReadings], Array]
+) -> None:
+    """Moves the readings asked for out of sealed days of (group, day); the groups' turn comes anew."""
     connection.cursor().executemany(
         "update sealing_group set sealed_until = least(sealed_until, %s) where grp = %s",
         [(day * DAY_SLOTS, group) for group, day in pairs],
     )
-    for _, measured, named in _taken_out(connection, pairs):
-        copy_in(connection, "reading", _TYPES, _columns(decode(measured, named)))
+    for pair in pairs:
+        for measured, named in _taken_out(connection, *pair):
+            sealed = decode(measured, named)
+            asked = is_asked(sealed)
+            copy_in(connection, "reading", _TYPES, _columns(sealed.at(np.flatnonzero(asked))))
+            _put_in(connection, *pair, sealed.at(np.flatnonzero(~asked)))
 
 
-def _taken_out(
-    connection: Connection, pairs: Sequence[tuple[int, int]]
-) -> Sequence[tuple[int, bytes, bytes]]:
-    """Deletes sealed days of (group, day) and answers them: day, measured, named."""
+def _taken_out(connection: Connection, group: int, day: int) -> Sequence[tuple[bytes, bytes]]:
+    """Deletes a sealed day, where there is one, and answers it: measured, named."""
     return connection.execute(
-        """delete from sealed_day using unnest(%s::int[], %s::int[]) asked (grp, day)
-           where sealed_day.grp = asked.grp and sealed_day.day = asked.day
-           returning sealed_day.day, measured, named""",
-        ([group for group, _ in pairs], [day for _, day in pairs]),
+        "delete from sealed_day where grp = %s and day = %s returning measured, named",
+        (group, day),
         binary=True,
     ).fetchall()
+
+
+def _put_in(connection: Connection, group: int, day: int, readings: DayReadings) -> None:
+    if len(readings):
+        newest = int(readings.named[:, NAMED.index("sequence")].max())
+        connection.execute(
+            "insert into sealed_day values (%s, %s, %s, %s, %s, %s)",
+            (group, day, len(readings), newest, *encode(readings)),
+        )
 
 
 def _rows(found: dict[str, Ints]) -> DayReadings:

@@ -14,6 +14,7 @@ from projections.schemas import hold_in_place
 from projections.sealed_days import assign_groups, seal_next
 
 BUSY_PAUSE_S = 1.0  # between steps while readings come: a step takes a tenth of that
+IDLE_S = 0.1  # of steps one after the other while none come
 LOOK_AGAIN_S = 60.0
 
 
@@ -24,13 +25,20 @@ class Sealing:
         self._after_slots = after_days * DAY_SLOTS
         self._grouped: dict[int, int] = {}
         self._done: dict[int, int] = {}
-        self._looked = self._stepped = float("-inf")
+        self._looked = self._worked = float("-inf")
 
-    def step(self, connection: Connection, state: Partitions, is_idle: bool = True) -> bool:
+    def work(self, connection: Connection, state: Partitions, is_idle: bool) -> None:
+        """Seals for a moment: one step a second where readings wait, else one after the other."""
+        begin = time.monotonic()
+        if not is_idle and begin - self._worked < BUSY_PAUSE_S:
+            return
+        self._worked = begin
+        while self.step(connection, state) and is_idle and time.monotonic() - begin < IDLE_S:
+            pass
+
+    def step(self, connection: Connection, state: Partitions) -> bool:
         """Seals a day of one group where one is due; whether there was anything to do."""
         now = time.monotonic()
-        if not is_idle and now - self._stepped < BUSY_PAUSE_S:
-            return False
         if now - self._looked > LOOK_AGAIN_S:  # late readings open days again
             self._looked = now
             self._done.clear()
@@ -39,7 +47,6 @@ class Sealing:
             before = (int(settled[partition]) + 1 - self._after_slots) // DAY_SLOTS * DAY_SLOTS
             if self._done.get(partition, 0) < before:
                 self._step(connection, state, partition, before)
-                self._stepped = time.monotonic()
                 return True
         return False
 

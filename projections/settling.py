@@ -26,7 +26,7 @@ from projections.stored_colours import STOCK, carry_stock, no_discharges
 from write_side.rules.energy import flows, received_to
 
 _SLOTS_AT_ONCE = 192
-FLOW_COLUMNS = (
+_FLOW_COLUMNS = (
     "consumption_wh",
     "production_wh",
     "pv_to_load_wh",
@@ -45,18 +45,18 @@ FLOW_COLUMNS = (
     "given_wh",
     *STOCK,
 )
-FLOW_TYPES = {
+_FLOW_TYPES = {
     "community": "bigint?",
-    **{name: "bigint" if name.startswith("stock") else "integer" for name in FLOW_COLUMNS},
+    **{name: "bigint" if name.startswith("stock") else "integer" for name in _FLOW_COLUMNS},
 }
-ACCOUNTED_TYPES = {
+_COMMUNITY_TYPES = {
     "households": "integer",
     "self_supplied_wh": "bigint",
     "consumption_wh": "bigint",
     "production_wh": "bigint",
 }
 _SELF_SUPPLIED = [
-    FLOW_COLUMNS.index(name)
+    _FLOW_COLUMNS.index(name)
     for name in (
         "pv_to_load_wh",
         "received_to_load_wh",
@@ -64,12 +64,12 @@ _SELF_SUPPLIED = [
         "local_battery_to_load_wh",
     )
 ]
-FIRST_STOCK = FLOW_COLUMNS.index(STOCK[0])
+_FIRST_STOCK = _FLOW_COLUMNS.index(STOCK[0])
 
 
 @dataclass
-class FlowRows:
-    """household_flow, one line a key: whether there is a row, its community, and FLOW_COLUMNS."""
+class _FlowRows:
+    """household_flow, one line a key: whether there is a row, its community, and its columns."""
 
     exists: Array
     community: Ints
@@ -202,12 +202,12 @@ def _account(
         | (new.exists & ((old.community != new.community) | (old.values != new.values).any(axis=1)))
     )
     _write_flows(connection, homes, household, slot, new, differs, old.exists[differs])
-    sums = np.concatenate([accounted(new), -accounted(old)])
+    sums = np.concatenate([_contribution(new), -_contribution(old)])
     add_to_communities(
         connection,
         homes,
         "community_flow",
-        ACCOUNTED_TYPES,
+        _COMMUNITY_TYPES,
         np.concatenate([new.community, old.community]),
         np.concatenate([slot, slot]),
         sums,
@@ -215,29 +215,19 @@ def _account(
     return _moved_stock(household, old, new)
 
 
-def _moved_stock(household: Ints, old: FlowRows, new: FlowRows) -> Ints:
+def _moved_stock(household: Ints, old: _FlowRows, new: _FlowRows) -> Ints:
     stands = np.flatnonzero(new.exists)
     owners = household[stands]
     is_last = np.append(owners[:-1] != owners[1:], True)[: len(owners)]
-    moved = (old.values[stands, FIRST_STOCK:] != new.values[stands, FIRST_STOCK:]).any(axis=1)
+    moved = (old.values[stands, _FIRST_STOCK:] != new.values[stands, _FIRST_STOCK:]).any(axis=1)
     return np.concatenate([owners[is_last & moved], household[old.exists != new.exists]])
 
 
 def _flows(
     connection: Connection, homes: Homes, household: Ints, slot: Ints, rows: Balances, shares: Shares
-) -> FlowRows:
-    start = np.zeros((len(household), len(STOCK)), dtype=np.int64)
-    if homes.households["battery"][household].any():
-        start = _stock_before(connection, homes, household, slot)
-    return flow_rows(homes, household, slot, rows, shares, start)
-
-
-def flow_rows(
-    homes: Homes, household: Ints, slot: Ints, rows: Balances, shares: Shares, start: Ints
-) -> FlowRows:
-    """The flows of these keys, sorted; `start` has at each the stock before its household's first one."""
+) -> _FlowRows:
     known = rows.exists & (rows.values[:, :TERMS] != MISSING).all(axis=1)
-    values = np.full((len(household), len(FLOW_COLUMNS)), MISSING, dtype=np.int64)
+    values = np.full((len(household), len(_FLOW_COLUMNS)), MISSING, dtype=np.int64)
     at = np.flatnonzero(known)
     terms = rows.values[at]
     flow = flows(terms[:, PRODUCTION], terms[:, CONSUMPTION], terms[:, CHARGE], terms[:, DISCHARGE])
@@ -245,9 +235,8 @@ def flow_rows(
     to_load, to_battery = received_to(flow, received)
     discharges = no_discharges(len(at))
     if homes.households["battery"][household[at]].any():
-        discharges = carry_stock(
-            homes, household[at], slot[at], flow, terms[:, STORED], to_battery, start[at]
-        )
+        start = _stock_before(connection, homes, household, slot)[at]
+        discharges = carry_stock(homes, household[at], slot[at], flow, terms[:, STORED], to_battery, start)
     columns = [
         terms[:, CONSUMPTION], terms[:, PRODUCTION], flow.pv_to_load, flow.pv_to_battery, flow.pv_to_grid,
         flow.grid_to_battery, flow.battery_to_load, flow.battery_to_grid, flow.grid_to_load,
@@ -255,7 +244,7 @@ def flow_rows(
         received, to_load, to_battery, given,
     ]  # fmt: skip
     values[at] = np.concatenate([np.stack(columns, axis=1), discharges.stock], axis=1)
-    return FlowRows(known, np.where(known, rows.community, MISSING), values)
+    return _FlowRows(known, np.where(known, rows.community, MISSING), values)
 
 
 def _stock_before(connection: Connection, homes: Homes, household: Ints, slot: Ints) -> Ints:
@@ -271,42 +260,41 @@ def _stock_before(connection: Connection, homes: Homes, household: Ints, slot: I
         f"""select w.place, f.* from {source} w cross join lateral (
               select {columns} from household_flow f
               where f.household = w.household and f.slot < w.slot order by f.slot desc limit 1) f""",
-        {"place": "integer", **{name: FLOW_TYPES[name] for name in STOCK}},
+        {"place": "integer", **{name: _FLOW_TYPES[name] for name in STOCK}},
     )
     start = np.zeros((len(household), len(STOCK)), dtype=np.int64)
     start[found["place"]] = np.stack([found[name] for name in STOCK], axis=1)
     return start[first[owner]]
 
 
-def accounted(rows: FlowRows) -> Ints:
-    """What each key counts for in its community: ACCOUNTED_TYPES."""
+def _contribution(rows: _FlowRows) -> Ints:
     supplied = rows.values[:, _SELF_SUPPLIED].sum(axis=1)
     lines = np.stack([np.ones_like(supplied), supplied, rows.values[:, 0], rows.values[:, 1]], axis=1)
     return np.where(rows.exists[:, np.newaxis], lines, 0)
 
 
-def _no_flows(count: int) -> FlowRows:
-    values = np.full((count, len(FLOW_COLUMNS)), MISSING, dtype=np.int64)
-    return FlowRows(np.zeros(count, dtype=np.bool_), np.full(count, MISSING, dtype=np.int64), values)
+def _no_flows(count: int) -> _FlowRows:
+    values = np.full((count, len(_FLOW_COLUMNS)), MISSING, dtype=np.int64)
+    return _FlowRows(np.zeros(count, dtype=np.bool_), np.full(count, MISSING, dtype=np.int64), values)
 
 
-def _read_flows(connection: Connection, homes: Homes, household: Ints, slot: Ints) -> FlowRows:
+def _read_flows(connection: Connection, homes: Homes, household: Ints, slot: Ints) -> _FlowRows:
     standing = _no_flows(len(household))
     source = stage_keys(connection, homes, "wanted", household, slot, np.arange(len(household)))
     found = read_columns(
         connection,
         f"select w.place, f.* from {source} w join household_flow f using (household, slot)",
-        {"place": "integer", **FLOW_TYPES},
+        {"place": "integer", **_FLOW_TYPES},
     )
     place = found["place"]
     standing.exists[place] = True
     standing.community[place] = found["community"]
-    standing.values[place] = np.stack([found[name] for name in FLOW_COLUMNS], axis=1)
+    standing.values[place] = np.stack([found[name] for name in _FLOW_COLUMNS], axis=1)
     return standing
 
 
 def _write_flows(
-    connection: Connection, homes: Homes, household: Ints, slot: Ints, new: FlowRows, differs: Ints,
+    connection: Connection, homes: Homes, household: Ints, slot: Ints, new: _FlowRows, differs: Ints,
     stood: Array,
 ) -> None:  # fmt: skip
     gone = differs[stood]
@@ -317,17 +305,10 @@ def _write_flows(
                 where t.household = s.household and t.slot = s.slot"""
         )
     rows = differs[new.exists[differs]]
-    copy_flows(connection, homes, household, slot, new, rows)
-
-
-def copy_flows(
-    connection: Connection, homes: Homes, household: Ints, slot: Ints, new: FlowRows, rows: Ints
-) -> None:
-    """Appends these rows of `new` to the table."""
     columns = {
         "household": homes.households["number"][household[rows]],
         "slot": slot[rows],
         "community": new.community[rows],
-        **{name: new.values[rows, place] for place, name in enumerate(FLOW_COLUMNS)},
+        **{name: new.values[rows, place] for place, name in enumerate(_FLOW_COLUMNS)},
     }
-    copy_in(connection, "household_flow", HOUSEHOLD_KEY | FLOW_TYPES, columns)
+    copy_in(connection, "household_flow", HOUSEHOLD_KEY | _FLOW_TYPES, columns)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
+import numpy as np
 import psycopg
 import pytest
 
@@ -56,9 +57,9 @@ def url(metering_servers: str) -> Iterator[str]:
         yield url
 
 
-def _sealed(url: str, before: int = AFTER_ALL) -> int:
+def sealed(url: str, before: int = AFTER_ALL) -> int:
     """Seals everything before a slot; how many rows that were open are no more."""
-    sealed = 0
+    found = 0
     with connect(url) as connection:
         held = taken(connection)
         for partition in range(PARTITIONS):
@@ -69,14 +70,14 @@ def _sealed(url: str, before: int = AFTER_ALL) -> int:
                     count = seal_next(connection, partition, before)
                 if count is None:
                     break
-                sealed += count
-    return sealed
+                found += count
+    return found
 
 
 def _opened(url: str) -> None:
     with connect(url) as connection, connection.transaction():
         pairs = connection.execute("select grp, day from sealed_day").fetchall()
-        sealed_days._open(connection, pairs)
+        sealed_days._open(connection, pairs, lambda one: np.ones(len(one), dtype=np.bool_))
 
 
 def _played(url: str, story: Story) -> None:
@@ -120,7 +121,7 @@ def _answers(url: str) -> list[Any]:
 def test_sealed_days_every_query_answers_the_same(url: str, seed: int) -> None:
     _played(url, told(seed))
     before, lines = _answers(url), rows(url, _OPEN)
-    assert _sealed(url) == len(lines)
+    assert sealed(url) == len(lines)
     assert rows(url, "select count(*) from reading") == [(0,)]
     assert rows(url, "select sum(readings) from sealed_day") == [(len(lines),)]
     assert _answers(url) == before
@@ -168,26 +169,38 @@ def _deliver(url: str, story: Story, sealing: random.Random | None) -> None:
         apply(url, *messages[:count])
         del messages[:count]
         if sealing is not None and sealing.random() < 0.4:
-            _sealed(url, sealing.choice([FIRST, AFTER_ALL]))
+            sealed(url, sealing.choice([FIRST, AFTER_ALL]))
 
 
-def test_sealed_days_a_late_reading_opens_its_day_and_no_other(url: str) -> None:
+def test_sealed_days_give_up_what_is_replaced_and_nothing_else(url: str) -> None:
     state(founded(), clock(FIRST + 500), household("h"), device("m", "h", "METER"), url=url)
     sent = Stream()
     slots = [FIRST, FIRST + 1, FIRST + 100, FIRST + 200]
     apply(url, *(sent.sent("h", reading(slot, m={"gridImportWh": 100})) for slot in slots))
-    assert _sealed(url, FIRST + 288) == 4
+    assert sealed(url, FIRST + 288) == 4
+    days = [(FIRST // 96 + day,) for day in range(3)]
+    held = "select day from sealed_day order by 1"
     apply(url, sent.sent("h", reading(FIRST + 101, m={"gridImportWh": 7})))
-    assert rows(url, "select slot, grid_import_wh from reading order by 1") == [
-        (FIRST + 100, 100),
-        (FIRST + 101, 7),
-    ]
-    assert rows(url, "select day from sealed_day order by 1") == [(FIRST // 96,), (FIRST // 96 + 2,)]
+    assert rows(url, "select slot, grid_import_wh from reading") == [(FIRST + 101, 7)]
+    assert rows(url, held) == days
+    apply(url, sent.sent("h", reading(FIRST + 1, m={"gridImportWh": 3})))
     apply(url, sent.sent("h", reading(FIRST + 200, m={"gridImportWh": 5})))
     apply(url, sent.sent("h", reading(FIRST + 100, m={"gridImportWh": 100})))
-    assert rows(url, "select slot, grid_import_wh from superseded") == [(FIRST + 200, 100)]
-    assert _sealed(url, FIRST + 288) == 3
-    assert rows(url, "select sum(grid_import_wh) from household_energy") == [(312,)]
+    assert rows(url, "select slot, grid_import_wh from superseded order by 1") == [
+        (FIRST + 1, 100),
+        (FIRST + 200, 100),
+    ]
+    assert rows(url, "select slot, grid_import_wh, sequence from reading order by 1") == [
+        (FIRST + 1, 3, 6),
+        (FIRST + 100, 100, 3),
+        (FIRST + 101, 7, 5),
+        (FIRST + 200, 5, 7),
+    ]
+    assert rows(url, held) == days[:1]
+    assert compare(url) == []
+    assert sealed(url, FIRST + 288) == 4
+    assert rows(url, held) == days
+    assert rows(url, "select sum(grid_import_wh) from household_energy") == [(215,)]
     assert compare(url) == []
 
 
@@ -198,14 +211,14 @@ def test_sealed_days_a_device_that_ends_takes_its_sealed_readings_out(url: str) 
     for slot in (FIRST, FIRST + 100, FIRST + 101):
         body = reading(slot, m={"gridImportWh": 100}, tv={"consumptionWh": 9})
         apply(url, sent.sent("h", body))
-    assert _sealed(url, FIRST + 192) == 6
+    assert sealed(url, FIRST + 192) == 6
     until = slot_start(FIRST + 101)
     state(DeviceDetached(device_id=id_of("tv"), household_id=id_of("h"), until=until), url=url)
     apply(url)
     _view(url)
     assert rows(url, "select slot from kept_aside") == [(FIRST + 101,)]
     number = rows(url, "select device from meter_device where kind = 'APPLIANCE'")[0][0]
-    assert _sealed(url, FIRST + 192) == 3
+    assert sealed(url, FIRST + 192) == 0
     assert compare(url) == []
 
     async def newest() -> int | None:
@@ -228,7 +241,7 @@ def test_sealed_days_a_step_that_fails_or_is_killed_leaves_all_as_it_was(
     with monkeypatch.context() as patched:
         patched.setattr(sealed_days, "encode", killed)
         with pytest.raises(psycopg.OperationalError):
-            _sealed(url)
+            sealed(url)
     connection = connect(url)
     partition = int(taken(connection).homes.households["partition"][0])
     connection.execute("begin")
@@ -240,7 +253,7 @@ def test_sealed_days_a_step_that_fails_or_is_killed_leaves_all_as_it_was(
     assert rows(url, _OPEN) == lines
     assert rows(url, "select * from sealed_day") == []
     assert _answers(url) == before
-    assert _sealed(url) == len(lines)
+    assert sealed(url) == len(lines)
 
 
 def test_sealed_days_are_those_that_lie_behind(url: str) -> None:
