@@ -19,6 +19,6 @@ def raw_id(global_id: relay.GlobalID, type_name: str) -> UUID | None:
 def fresh_id() -> str:
     """A new id that nobody has to be unable to guess.
 
-    `uuid4` asks the system for its bits, and whoever comes back from the system waits for the writer's thread.
+    `uuid4` asks the system for its bits, and back from the system one waits for the writer's thread.
     """
     return str(UUID(int=getrandbits(128), version=4))
