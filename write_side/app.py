@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 LONGEST_KEY = 200
 LARGEST_GROUP = 500
 LONGEST_QUEUE = 2000
+GROUPS_APART_S = 0.005  # while several wait: a group costs some milliseconds, however small it is
 PATIENCE_S = 1.8  # a caller is promised an answer within two seconds
 TIMEOUTS_MS = {"idle_in_transaction_session_timeout": 1000, "statement_timeout": 1700}
 
@@ -95,10 +96,13 @@ class App:
         self._drop_connection()
 
     def _run(self) -> None:
+        next_at = 0.0
         while True:
             first = self._queue.get()
             if first is None:
                 return
+            time.sleep(max(next_at - time.monotonic(), 0))
+            began = time.monotonic()
             group = [first]
             while len(group) < LARGEST_GROUP:
                 try:
@@ -113,6 +117,7 @@ class App:
             # Whoever has cancelled is not decided for; from here on nobody can cancel any more.
             self._answer([entry for entry in group if entry.future.set_running_or_notify_cancel()])
             self._in_hand = 0
+            next_at = began + GROUPS_APART_S if len(group) > 1 else 0.0
 
     def _answer(self, group: list[_Submitted]) -> None:
         while group := self._without_expired(group):

@@ -48,8 +48,8 @@ def stream_of(community_id: UUID) -> str:
     return f"community/{community_id}"
 
 
-def read_ahead(past: Past, group: Iterable[Command]) -> None:
-    """Reads the communities that newcomers of the group may be placed in, and those whose members change."""
+def ask_ahead(past: Past, group: Iterable[Command]) -> None:
+    """Asks for the communities that newcomers may be placed in, and those whose members change."""
     cells, household_ids, community_ids = set[str](), set[UUID](), set[UUID]()
     for command in group:
         match command:
@@ -63,7 +63,7 @@ def read_ahead(past: Past, group: Iterable[Command]) -> None:
             case AttachDevice() if command.kind in PRODUCTION:
                 household_ids.add(command.household_id)
     if cells or household_ids:
-        past.places.read_ahead(past.connection, cells, household_ids, community_ids)
+        past.places.ask_ahead(past.connection, cells, household_ids, community_ids)
 
 
 @lru_cache(4096)

@@ -46,12 +46,12 @@ def decide(command: commands.Command, past: Past) -> Decision:
     return HANDLERS[type(command)](command, past)
 
 
-def read_ahead(past: Past, group: Sequence[commands.Command]) -> None:
-    """Reads at once what the commands of a group will look at; whatever is missed here is read later."""
+def ask_ahead(past: Past, group: Sequence[commands.Command]) -> None:
+    """Asks at once for what the commands of a group will look at; a stream that is missed is read later."""
     folds: dict[str, Fold[Any]] = {GRID_STREAM: FOUNDING, CLOCK_STREAM: CLOCK}
     for command in group:
         household_id = getattr(command, "household_id", None)
         if household_id is not None:
             folds[households.stream_of(household_id)] = households.HOUSEHOLD
-    past.read_ahead(folds)
-    communities.read_ahead(past, group)
+    past.ask_ahead(folds)
+    communities.ask_ahead(past, group)

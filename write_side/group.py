@@ -8,12 +8,12 @@ from typing import Any
 
 import msgspec
 import psycopg
-from psycopg.types.json import Jsonb
 
+from write_side.arrays import byte_strings, ints, texts
 from write_side.clock import grid_time
 from write_side.commands import Command, InvalidInput, KeyReused
-from write_side.deciders import decide, read_ahead
-from write_side.log import CHANNEL, LOG_LOCK, append, head
+from write_side.deciders import ask_ahead, decide
+from write_side.log import CHANNEL, LOG_LOCK, Row, append_at, head, take_positions
 from write_side.past import Decision, Past
 from write_side.stored_form import behind, head_of
 
@@ -76,31 +76,32 @@ def decide_group(
     Answers a Receipt, a Refusal or the unexpected exception per job; psycopg.Error when the
     transaction did not come to its end.
     """
-    with connection.transaction():
+    # Statements are sent on without waiting for each: three waits in all, one of them for the disk.
+    with connection.pipeline(), connection.transaction():
         connection.execute(
             "select set_config('lock_timeout', %s, true), pg_advisory_xact_lock(%s)",
             (f"{max(int(patience_s * 1000), 1)}ms", LOG_LOCK),
         )
         past = Past(connection, wall_now)
-        known = _known_keys(connection, jobs)
-        fresh = [job for job in jobs if (job.by, job.key) not in known]
-        read_ahead(past, [command for job in fresh for command in job.commands])
+        kept = _ask_for_keys(connection, jobs)
+        ask_ahead(past, [command for job in jobs for command in job.commands])
+        known: Keys = {(row[0], row[1]): _Kept(row[2], Receipt(row[3], row[4], True, row[5])) for row in kept}
+        past.take_up()
         outcomes = [_decide_one(past, job, known, simulated=simulated) for job in jobs]
         standing = list({id(entry): entry for entry in outcomes if isinstance(entry, _Standing)}.values())
         receipts = _append(past, standing)
-        return [receipts[id(outcome)] if isinstance(outcome, _Standing) else outcome for outcome in outcomes]
+    return [receipts[id(outcome)] if isinstance(outcome, _Standing) else outcome for outcome in outcomes]
 
 
-def _known_keys(connection: psycopg.Connection[Any], jobs: Sequence[Job]) -> Keys:
+def _ask_for_keys(connection: psycopg.Connection[Any], jobs: Sequence[Job]) -> psycopg.Cursor[Any]:
     # Each key is looked up by itself: a plan for the whole set may choose to read the whole table.
-    rows = connection.execute(
-        """select k.* from json_array_elements(%s) wanted, lateral (
+    return connection.execute(
+        """select k.* from unnest(%b, %b) wanted (by, named), lateral (
              select principal, key, input_hash, position, answer, at from log.command_key
-             where principal = wanted ->> 0 and key = wanted ->> 1 limit 1) k""",
-        (msgspec.json.encode([(job.by, job.key) for job in jobs]).decode(),),
+             where principal = wanted.by and key = named limit 1) k""",
+        (texts(job.by for job in jobs), texts(job.key for job in jobs)),
         binary=True,
     )
-    return {(row[0], row[1]): _Kept(bytes(row[2]), Receipt(row[3], row[4], True, row[5])) for row in rows}
 
 
 def _decide_one(past: Past, job: Job, known: Keys, *, simulated: bool) -> Outcome | _Standing:
@@ -144,9 +145,8 @@ def _append(past: Past, standing: Sequence[_Standing]) -> dict[int, Receipt]:
     if not standing:
         return {}
     connection = past.connection
-    past.places.write(connection)
     versions = iter(past.next_versions(stream for entry in standing for stream, _ in entry.decision.facts))
-    rows = []
+    rows: list[Row] = []
     for entry in standing:
         job = entry.job
         envelope = head_of(
@@ -158,31 +158,50 @@ def _append(past: Past, standing: Sequence[_Standing]) -> dict[int, Receipt]:
             correlation=job.correlation,
         )
         rows += [(stream, next(versions), *behind(envelope, fact)) for stream, fact in entry.decision.facts]
-    positions = append(connection, rows) if rows else []
-    receipts = _keep_keys(connection, standing, positions)
+    positions = take_positions(connection, len(rows)) if rows else range(0)
+    receipts = _receipts(standing, positions, positions[-1] if rows else head(connection))
+    past.places.write(connection)
     if rows:
+        append_at(connection, positions, rows)
         connection.execute(f"notify {CHANNEL}")
+    _keep_keys(connection, standing, receipts)
+    return {id(entry): receipt for entry, receipt in zip(standing, receipts, strict=True)}
+
+
+def _receipts(standing: Sequence[_Standing], positions: range, latest: int) -> list[Receipt]:
+    receipts, taken = [], 0
+    for entry in standing:
+        taken += len(entry.decision.facts)
+        position = positions[taken - 1] if entry.decision.facts else latest
+        receipts.append(Receipt(position, entry.decision.answer, False, entry.at))
     return receipts
 
 
 def _keep_keys(
-    connection: psycopg.Connection[Any], standing: Sequence[_Standing], positions: Sequence[int]
-) -> dict[int, Receipt]:
-    latest = positions[-1] if positions else head(connection)
-    receipts, taken = {}, 0
-    columns = "principal, key, input_hash, correlation, first_position, position, answer, at"
-    with connection.cursor().copy(f"copy log.command_key ({columns}) from stdin (format binary)") as copy:
-        copy.set_types(["text", "text", "bytea", "text", "int8", "int8", "jsonb", "timestamptz"])
-        for entry in standing:
-            job, facts, answer = entry.job, len(entry.decision.facts), entry.decision.answer
-            first = positions[taken] if facts else latest + 1
-            taken += facts
-            position = positions[taken - 1] if facts else latest
-            receipts[id(entry)] = Receipt(position, answer, False, entry.at)
-            kept = Jsonb(answer, dumps=msgspec.json.encode)
-            identity = (job.by, job.key, entry.input_hash, job.correlation)
-            copy.write_row((*identity, first, position, kept, entry.at))
-    return receipts
+    connection: psycopg.Connection[Any], standing: Sequence[_Standing], receipts: Sequence[Receipt]
+) -> None:
+    # A command that changed nothing has its first fact behind its position: there is none of it.
+    firsts = (
+        receipt.position - len(entry.decision.facts) + 1
+        for entry, receipt in zip(standing, receipts, strict=True)
+    )
+    connection.execute(
+        """insert into log.command_key
+             (principal, key, input_hash, correlation, first_position, position, answer, at)
+           select principal, key, input_hash, correlation, first, position, answer::jsonb, at::timestamptz
+           from unnest(%b, %b, %b, %b, %b, %b, %b, %b)
+             k (principal, key, input_hash, correlation, first, position, answer, at)""",
+        (
+            texts(entry.job.by for entry in standing),
+            texts(entry.job.key for entry in standing),
+            byte_strings(entry.input_hash for entry in standing),
+            texts(entry.job.correlation for entry in standing),
+            ints(firsts),
+            ints(receipt.position for receipt in receipts),
+            texts(msgspec.json.encode(receipt.answer).decode() for receipt in receipts),
+            texts(receipt.at.isoformat() for receipt in receipts),
+        ),
+    )
 
 
 def _input_hash(job: Job) -> bytes:

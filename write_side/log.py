@@ -7,11 +7,11 @@ it reads what it decides on, so a reader that has seen position n never finds a 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import msgspec
 import psycopg
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
 from psycopg.conninfo import conninfo_to_dict
 
+from write_side.arrays import byte_strings, ints, texts
 from write_side.events import Recorded
 from write_side.places import create_places
 from write_side.stored_form import UnknownFact, decode
@@ -72,48 +72,57 @@ def append(connection: psycopg.Connection[Any], rows: Sequence[Row]) -> list[int
     The caller holds the log's lock, so that the positions taken here are one unbroken stretch; a version
     that stands already raises UniqueViolation.
     """
-    taken = connection.execute(
-        "select setval('log.fact_notification_id_seq', nextval('log.fact_notification_id_seq') + %s)",
-        (len(rows) - 1,),
-    ).fetchone()
-    assert taken is not None
-    positions = range(taken[0] - len(rows) + 1, taken[0] + 1)
-    columns = "originator_id, originator_version, topic, state, notification_id"
-    with connection.cursor().copy(f"copy log.fact ({columns}) from stdin (format binary)") as copy:
-        copy.set_types(["text", "int8", "text", "bytea", "int8"])
-        for row, position in zip(rows, positions, strict=True):
-            copy.write_row((*row, position))
+    positions = take_positions(connection, len(rows))
+    append_at(connection, positions, rows)
     return list(positions)
 
 
+def take_positions(connection: psycopg.Connection[Any], count: int) -> range:
+    """The next positions; whoever holds the log's lock is alone in taking any."""
+    taken = connection.execute(
+        "select setval('log.fact_notification_id_seq', nextval('log.fact_notification_id_seq') + %s)",
+        (count - 1,),
+    ).fetchone()
+    assert taken is not None
+    return range(taken[0] - count + 1, taken[0] + 1)
+
+
+def append_at(connection: psycopg.Connection[Any], positions: range, rows: Sequence[Row]) -> None:
+    """As `append`, at positions that were taken."""
+    streams, versions, topics, states = zip(*rows, strict=True)
+    connection.execute(
+        """insert into log.fact (originator_id, originator_version, topic, state, notification_id)
+           select * from unnest(%b, %b, %b, %b, %b)""",
+        (texts(streams), ints(versions), texts(topics), byte_strings(states), ints(positions)),
+    )
+
+
 def read_streams(
-    connection: psycopg.Connection[Any], streams: Sequence[str], *, last_only: bool = False
-) -> list[StoredRow]:
-    """The facts of some streams, undecoded, oldest first; with `last_only` just the newest of each."""
-    order = "desc limit 1" if last_only else "asc"
+    connection: psycopg.Connection[Any], whole: Sequence[str], newest: Sequence[str] = ()
+) -> psycopg.Cursor[StoredRow]:
+    """The facts of the streams in `whole`, undecoded, oldest first, and the newest of those in `newest`."""
     return connection.execute(
-        f"""select f.* from json_array_elements_text(%s) wanted (stream), lateral (
-              select notification_id, originator_id, originator_version, topic, state from log.fact
-              where originator_id = stream order by originator_version {order}) f""",
-        (_listed(streams),),
+        """select f.* from unnest(%b) wanted (stream), lateral (
+             select notification_id, originator_id, originator_version, topic, state from log.fact
+             where originator_id = stream order by originator_version) f
+           union all
+           select f.* from unnest(%b) wanted (stream), lateral (
+             select notification_id, originator_id, originator_version, topic, state from log.fact
+             where originator_id = stream order by originator_version desc limit 1) f""",
+        (texts(whole), texts(newest)),
         binary=True,
-    ).fetchall()
+    )
 
 
 def newest_versions(connection: psycopg.Connection[Any], streams: Sequence[str]) -> dict[str, int]:
     """The version of each stream's newest fact; streams without any are left out."""
     rows = connection.execute(
-        """select stream, version from json_array_elements_text(%s) wanted (stream), lateral (
+        """select stream, version from unnest(%b) wanted (stream), lateral (
              select originator_version as version from log.fact where originator_id = stream
              order by originator_version desc limit 1) f""",
-        (_listed(streams),),
+        (texts(streams),),
     )
     return dict(rows.fetchall())
-
-
-def _listed(texts: Sequence[str]) -> str:
-    """A list of texts as one parameter: psycopg writes arrays element by element, in Python."""
-    return msgspec.json.encode(texts).decode()
 
 
 def read_facts(connection: psycopg.Connection[Any], after: int, limit: int = 1000) -> list[Recorded]:

@@ -50,24 +50,29 @@ class Past:
         self.wall_now = wall_now
         self.at = wall_now
         self.places = Places()
+        self._asked: psycopg.Cursor[StoredRow] | None = None
         self._stored: dict[str, list[StoredRow]] = {}  # read ahead, not folded yet
         self._versions: dict[str, int] = {}
         self._decided: dict[str, list[Fact]] = {}  # by the group so far, on streams not folded yet
         self._states: dict[str, tuple[Fold[Any], Any]] = {}
         self._undo: list[Callable[[], object]] | None = None
 
-    def read_ahead(self, folds: Mapping[str, Fold[Any]]) -> None:
-        """Reads the streams that the group will fold, all at once."""
-        for last_only in (False, True):
-            streams = [stream for stream, fold in folds.items() if fold.last_only is last_only]
-            if streams:
-                self._read(streams, last_only=last_only)
+    def ask_ahead(self, folds: Mapping[str, Fold[Any]]) -> None:
+        """Asks for the streams that the group will fold, all at once."""
+        self._asked = self._ask(folds)
+
+    def take_up(self) -> None:
+        """Takes up what was asked ahead; nothing is folded before."""
+        for row in self._asked or ():
+            self._store(row)
+        self.places.take_up()
 
     def fold(self, stream: str, fold: Fold[S]) -> S:
         """The state of a stream, which is read where nobody has read it ahead."""
         if stream not in self._states:
             if stream not in self._stored:
-                self._read([stream], last_only=fold.last_only)
+                for row in self._ask({stream: fold}):
+                    self._store(row)
             state = fold.initial
             for position, _, _, topic, body in self._stored[stream]:
                 state = fold.evolve(state, decode_body(position, topic, body))
@@ -124,12 +129,16 @@ class Past:
             versions.append(self._versions[stream])
         return versions
 
-    def _read(self, streams: list[str], *, last_only: bool) -> None:
-        self._versions.update(dict.fromkeys(streams, 0))
-        self._stored.update((stream, []) for stream in streams)
-        for row in read_streams(self.connection, streams, last_only=last_only):
-            self._stored[row[1]].append(row)
-            self._versions[row[1]] = row[2]
+    def _ask(self, folds: Mapping[str, Fold[Any]]) -> psycopg.Cursor[StoredRow]:
+        self._versions.update(dict.fromkeys(folds, 0))
+        self._stored.update((stream, []) for stream in folds)
+        whole = [stream for stream, fold in folds.items() if not fold.last_only]
+        newest = [stream for stream, fold in folds.items() if fold.last_only]
+        return read_streams(self.connection, whole, newest)
+
+    def _store(self, row: StoredRow) -> None:
+        self._stored[row[1]].append(row)
+        self._versions[row[1]] = row[2]
 
     def _undone_by(self, undo: Callable[[], object]) -> None:
         if self._undo is not None:

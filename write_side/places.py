@@ -12,6 +12,7 @@ from uuid import UUID
 
 import psycopg
 
+from write_side.arrays import floats, ints, texts, uuids
 from write_side.rules.placement import Candidate, CommunityRule
 
 RULE = CommunityRule()
@@ -149,6 +150,7 @@ class Places:
     """The homes and communities that a group of commands may look at, with the group's changes on top."""
 
     def __init__(self) -> None:
+        self._asked: psycopg.Cursor[Any] | None = None
         self._homes: dict[UUID, Home] = {}
         self._communities: dict[UUID, _Community] = {}
         self._in_cell: dict[str, set[UUID]] = {}
@@ -157,34 +159,35 @@ class Places:
         self._changed: set[UUID] = set()  # households that stood before the group
         self._touched: set[UUID] = set()  # communities whose members are others now
 
-    def read_ahead(
+    def ask_ahead(
         self,
         connection: psycopg.Connection[Any],
         cells: Iterable[str],
         household_ids: Iterable[UUID],
         community_ids: Iterable[UUID],
     ) -> None:
-        """Reads the communities with room in these cells, those of these households, and these themselves."""
-        rows = connection.execute(
-            """with wanted as (
-                 select community_id from log.community_with_room where cell = any(%(cells)s)
-                 union select community_id from log.place where household_id = any(%(households)s)
-                 union select unnest(%(communities)s::uuid[])),
+        """Asks for communities with room in these cells, those of these households, and these themselves."""
+        self._asked = connection.execute(
+            """with home as (select * from log.place where household_id = any(%(households)b)),
+               wanted as (
+                 select community_id from log.community_with_room where cell = any(%(cells)b)
+                 union select community_id from home
+                 union select unnest(%(communities)b)),
                found as (
                  select m.* from wanted w, lateral (
                    select * from log.place where community_id = w.community_id order by household_id) m
-                 union all
-                 select * from log.place where household_id = any(%(households)s) and community_id is null)
+                 union all select * from home where community_id is null)
                select household_id, latitude, longitude, cell, community_id, area_id, production_w
                from found""",
-            {
-                "cells": list(cells),
-                "households": list(household_ids),
-                "communities": list(community_ids),
-            },
+            {"cells": texts(cells), "households": uuids(household_ids), "communities": uuids(community_ids)},
             binary=True,
         )
-        for household_id, latitude, longitude, cell, community_id, area_id, production_w in rows:
+
+    def take_up(self) -> None:
+        """Takes up what was asked for; nothing may be looked at before."""
+        if self._asked is None:
+            return
+        for household_id, latitude, longitude, cell, community_id, area_id, production_w in self._asked:
             self._add(
                 Home(
                     household_id=household_id,
@@ -196,6 +199,7 @@ class Places:
                     production_w=production_w,
                 )
             )
+        self._asked = None
         for community in self._communities.values():
             community.had_room_in = community.has_room_in
         self._touched.clear()
@@ -286,53 +290,60 @@ class Places:
         return home
 
     def write(self, connection: psycopg.Connection[Any]) -> None:
-        """Writes what the group has changed."""
+        """Writes what the group has changed; nothing waits for an answer."""
         if self._new:
             self._write_new(connection)
         if self._names:
             connection.execute(
-                """update log.place p set name = c.name from unnest(%s::uuid[], %s::text[]) c (id, name)
+                """update log.place set name = c.name from unnest(%b, %b) c (id, name)
                    where household_id = c.id""",
-                (list(self._names), list(self._names.values())),
+                (uuids(self._names), texts(self._names.values())),
             )
         changed = [self._homes[known] for known in self._changed & self._homes.keys() - self._new.keys()]
         if changed:
             connection.execute(
                 """update log.place p set community_id = c.community_id, production_w = c.production_w
-                   from unnest(%s::uuid[], %s::uuid[], %s::bigint[]) c (id, community_id, production_w)
-                   where household_id = c.id""",
+                   from unnest(%b, %b, %b) c (id, community_id, production_w) where household_id = c.id""",
                 (
-                    [home.household_id for home in changed],
-                    [home.community_id for home in changed],
-                    [home.production_w for home in changed],
+                    uuids(home.household_id for home in changed),
+                    uuids(home.community_id for home in changed),
+                    ints(home.production_w for home in changed),
                 ),
             )
         self._write_room(connection)
 
     def _write_new(self, connection: psycopg.Connection[Any]) -> None:
-        columns = (
-            "household_id, name, address, latitude, longitude, cell, community_id, area_id, production_w"
+        new = self._new.values()
+        homes = [self._homes[household_id] for household_id in self._new]
+        connection.execute(
+            """insert into log.place (household_id, name, address, latitude, longitude, cell,
+                                      community_id, area_id, production_w)
+               select * from unnest(%b, %b, %b, %b, %b, %b, %b, %b, %b)""",
+            (
+                uuids(self._new),
+                texts(each.name for each in new),
+                texts(each.address for each in new),
+                floats(home.latitude for home in homes),
+                floats(home.longitude for home in homes),
+                texts(home.cell for home in homes),
+                uuids(home.community_id for home in homes),
+                uuids(home.area_id for home in homes),
+                ints(home.production_w for home in homes),
+            ),
         )
-        with connection.cursor().copy(f"copy log.place ({columns}) from stdin (format binary)") as copy:
-            copy.set_types(["uuid", "text", "text", "float8", "float8", "text", "uuid", "uuid", "int8"])
-            for household_id, new in self._new.items():
-                home = self._homes[household_id]
-                place = (home.latitude, home.longitude, home.cell, home.community_id, home.area_id)
-                copy.write_row((household_id, new.name, new.address, *place, home.production_w))
 
     def _write_room(self, connection: psycopg.Connection[Any]) -> None:
         gone, come = list(self._room_changes(False)), list(self._room_changes(True))
         if gone:
             connection.execute(
-                """delete from log.community_with_room where (cell, community_id) in
-                     (select * from unnest(%s::text[], %s::uuid[]))""",
-                ([cell for cell, _ in gone], [community_id for _, community_id in gone]),
+                """delete from log.community_with_room r using unnest(%b, %b) g (cell, id)
+                   where r.cell = g.cell and r.community_id = g.id""",
+                (texts(cell for cell, _ in gone), uuids(community_id for _, community_id in gone)),
             )
         if come:
             connection.execute(
-                """insert into log.community_with_room (cell, community_id)
-                   select * from unnest(%s::text[], %s::uuid[])""",
-                ([cell for cell, _ in come], [community_id for _, community_id in come]),
+                "insert into log.community_with_room (cell, community_id) select * from unnest(%b, %b)",
+                (texts(cell for cell, _ in come), uuids(community_id for _, community_id in come)),
             )
 
     def _room_changes(self, grown: bool) -> Iterator[tuple[str, UUID]]:
