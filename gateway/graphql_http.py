@@ -129,7 +129,7 @@ class GraphQLOverHTTP(GraphQL[Context, None]):
             context_value=context,
             raw_variable_values=variables,
             operation_name=name,
-            is_awaitable=optimized_is_awaitable,
+            is_awaitable=optimized_is_awaitable,  # type: ignore[arg-type]
         )
         if isinstance(executor, list) or executor.operation.operation is OperationType.SUBSCRIPTION:
             return None

@@ -11,7 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
 from operator import attrgetter
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from graphql import (
@@ -130,7 +130,7 @@ def _getter(field: GraphQLField) -> tuple[str | None, Callable[[Any], Any]] | No
 
 def _completion(graphql_type: GraphQLOutputType) -> Complete | None:
     is_nullable = not isinstance(graphql_type, GraphQLNonNull)
-    inner = _completion_of_value(graphql_type if is_nullable else graphql_type.of_type)
+    inner = _completion_of_value(cast(GraphQLOutputType, get_nullable_type(graphql_type)))
     if inner is None:
         return None
     complete = _or_null(inner) if is_nullable else _never_null(inner)
