@@ -134,23 +134,29 @@ async def measure(
     client = await nats.connect(nats_url)
     stream = client.jetstream(timeout=20)
     room = asyncio.Semaphore(_UNACKNOWLEDGED)
-    head = {"from": _written(first_slot), "slots": slots}
     at_once = max(1, _HOMES_A_MESSAGE // slots)
 
     async def send(begin: int) -> None:
-        households = {}
-        for number in range(begin, min(begin + at_once, len(made))):
-            home, (consumption, production) = made[number], measured(number)
-            devices: dict[str, Any] = {str(home.panels): {"productionWh": production}}
-            for appliance, consumed in zip(home.appliances, consumption, strict=True):
-                devices[str(appliance)] = {"consumptionWh": consumed}
-            households[str(home.household)] = head | {"devices": devices}
-        message = msgspec.json.encode({"households": households})
+        part = made[begin : begin + at_once]
         async with room:
-            await stream.publish(f"intake.{made[begin].area}.all", message)
+            message = readings(part, first_slot, slots, lambda number: measured(begin + number))
+            await stream.publish(f"intake.{part[0].area}.all", message)
 
     await asyncio.gather(*(send(begin) for begin in range(0, len(made), at_once)))
     await client.close()
+
+
+def readings(made: Sequence[Home], first_slot: int, slots: int, measured: Measured) -> bytes:
+    """The message of some homes' concentrator."""
+    head = {"from": _written(first_slot), "slots": slots}
+    households = {}
+    for number, home in enumerate(made):
+        consumption, production = measured(number)
+        devices: dict[str, Any] = {str(home.panels): {"productionWh": production}}
+        for appliance, consumed in zip(home.appliances, consumption, strict=True):
+            devices[str(appliance)] = {"consumptionWh": consumed}
+        households[str(home.household)] = head | {"devices": devices}
+    return msgspec.json.encode({"households": households})
 
 
 def _written(slot: int) -> str:

@@ -59,7 +59,7 @@ def run(scale: float) -> list[Figure]:
             heard = listeners.heard()
             used = _gateway_cpu(grid) - used
         closed_at, stated_at = _times(grid, slot_of(CLOCK_START) + 1)
-        _check(heard, len(made))
+        check(heard, len(made))
     last = np.array([told[0][0] for told in heard.told])
     share = f"{len(made):,} connections"
     return [
@@ -144,7 +144,7 @@ def _times(grid: Grid, slot: int) -> tuple[float, float]:
     return closed[0].timestamp(), stated[0].timestamp()
 
 
-def _check(heard: Heard, count: int) -> None:
+def check(heard: Heard, count: int) -> None:
     """Each was told its own change once, and nothing else."""
     if heard.closed or len(heard.told) != count:
         raise WrongAnswer(

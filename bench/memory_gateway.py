@@ -3,6 +3,7 @@
 It takes a gateway's environment, reads each home and each window once, and has no database to ask after that.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, cast
@@ -16,11 +17,8 @@ from gateway.database import Database
 from gateway.reads import Reads
 from gateway.server import configuration
 from projections import read_together
-from projections.expected_readings import Span
 from projections.read_clock import ClockRow, clock
-from projections.read_devices import DeviceRow
-from projections.read_energy import DeviceSum, Sums
-from projections.read_households import HouseholdRow
+from projections.read_together import Breakdown, Energy, Found
 from projections.visibility import Scope
 from write_side.settings import Settings
 
@@ -30,57 +28,45 @@ class Memory:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._clock: ClockRow | None = None
-        self._households: dict[UUID, HouseholdRow] = {}
-        self._devices: dict[UUID, list[DeviceRow]] = {}
-        self._spans: dict[int, list[Span]] = {}
-        self._energies: dict[tuple[int, ...], dict[int, Sums]] = {}
-        self._rankings: dict[tuple[int, ...], dict[UUID, list[DeviceSum]]] = {}
+        self._households: dict[UUID, Found] = {}
+        self._energies: dict[tuple[int, ...], dict[int, Energy]] = {}
+        self._breakdowns: dict[tuple[int, ...], dict[UUID, Breakdown]] = {}
+        self._filling = asyncio.Lock()
 
     async def clock(self) -> ClockRow | None:
-        if self._clock is None:
-            self._clock = await self._database.read(clock)
-            await self._fill()
-        return self._clock
+        return await self._database.read(clock)
 
-    async def _fill(self) -> None:
-        async def ids(db: psycopg.AsyncConnection[Any]) -> list[UUID]:
-            cursor = await db.execute("select household_id from household")
-            return [row[0] for row in await cursor.fetchall()]
-
-        everybody = await self._database.read(ids)
-        self._households = await self._database.read(read_together.households, everybody)
-        self._devices = await self._database.read(read_together.devices, everybody)
-        numbers = [row.number for row in self._households.values()]
-        self._spans = await self._database.read(read_together.spans, numbers)
-
-    async def household(self, scope: Scope, household_id: UUID) -> HouseholdRow | None:
+    async def household(self, scope: Scope, household_id: UUID) -> Found | None:
         if not self._households:
-            await self.clock()
+            self._households = await self._database.read(read_together.households, await self._everybody())
         if not (scope.everything or scope.household_id == household_id):
             return None
         return self._households.get(household_id)
 
-    async def devices(self, scope: Scope, household_id: UUID) -> list[DeviceRow]:
-        del scope
-        return self._devices[household_id]
-
-    async def spans(self, number: int) -> list[Span]:
-        return self._spans[number]
-
-    async def energy(self, number: int, edges: Sequence[int]) -> Sums:
+    async def energy(self, number: int, edges: Sequence[int]) -> Energy:
         window = tuple(edges)
-        if window not in self._energies:
-            numbers = [row.number for row in self._households.values()]
-            self._energies[window] = await self._database.read(read_together.energies, numbers, window)
+        async with self._filling:
+            if window not in self._energies:
+                numbers = [row.number for row, _ in self._households.values()]
+                self._energies[window] = await self._database.read(read_together.energies, numbers, window)
         return self._energies[window][number]
 
-    async def ranking(self, household_id: UUID, edges: Sequence[int]) -> list[DeviceSum]:
+    async def breakdown(self, scope: Scope, household_id: UUID, edges: Sequence[int]) -> Breakdown:
+        del scope
         window = tuple(edges)
-        if window not in self._rankings:
-            everybody = list(self._households)
-            self._rankings[window] = await self._database.read(read_together.rankings, everybody, window)
-        return self._rankings[window][household_id]
+        async with self._filling:
+            if window not in self._breakdowns:
+                everybody = list(self._households)
+                found = await self._database.read(read_together.breakdowns, everybody, window)
+                self._breakdowns[window] = found
+        return self._breakdowns[window][household_id]
+
+    async def _everybody(self) -> list[UUID]:
+        async def ids(db: psycopg.AsyncConnection[Any]) -> list[UUID]:
+            cursor = await db.execute("select household_id from household")
+            return [row[0] for row in await cursor.fetchall()]
+
+        return await self._database.read(ids)
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ from gateway.positions import Place
 from gateway.reads import Reads
 from gateway.tails import Tails
 from gateway.waiting import Views
+from projections.read_clock import ClockRow
 from projections.visibility import Scope
 from write_side.app import App
 from write_side.settings import Settings
@@ -52,6 +53,7 @@ class Operation:
     correlation: str = field(default_factory=fresh_id)
     slots: int = 0
     nodes: int = 0
+    clock: ClockRow | None = None  # where it was read with something else
 
     def spend_slots(self, slots: int) -> None:
         """Counts slots that are about to be read; TOO_COMPLEX beyond 40,000."""
@@ -68,6 +70,7 @@ class Operation:
     def begin_push(self) -> None:
         """What one push has read does not count for the next."""
         self.slots = self.nodes = 0
+        self.clock = None
 
 
 _operation: contextvars.ContextVar[Operation] = contextvars.ContextVar("operation")

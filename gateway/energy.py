@@ -16,9 +16,9 @@ from gateway.windows import Window
 from projections import read_energy
 from projections.expected_readings import Span, expected
 from projections.read_devices import DeviceRow
-from projections.read_energy import DeviceSum
 from projections.read_energy_as_of import energy_as_of, ranking_as_of
 from projections.read_households import HouseholdRow
+from projections.read_together import ranked
 from write_side.rules.timeslots import slot_of
 
 if TYPE_CHECKING:
@@ -183,10 +183,10 @@ async def household_series(
 ) -> Series:
     """A household's energy as it is known now, or as it was known then."""
     if as_of is None:
-        sums = await context.parts.reads.energy(household.number, window.edges)
+        sums, spans = await context.parts.reads.energy(household.number, window.edges)
     else:
         sums = await context.read(energy_as_of, household.number, window.edges, as_of)
-    spans = await context.parts.reads.spans(household.number)
+        spans = await context.read(read_energy.household_span, household.number)
     return Series(window, sums, expected(spans, window.edges, window.clock.slot))
 
 
@@ -216,9 +216,12 @@ async def _shares(
 ) -> list[DeviceShare]:
     from gateway.devices import Device
 
-    ranked = await _ranking(context, household, series.window, as_of)
-    rows = await context.parts.reads.devices(context.scope, household.household_id)
-    named = {row.device_id: row for row in rows}
+    there = await context.parts.reads.breakdown(context.scope, household.household_id, series.window.edges)
+    named = {row.device_id: row for row, _ in there}
+    if as_of is None:
+        used = ranked(sums for _, sums in there if sums is not None)
+    else:
+        used = await context.read(ranking_as_of, household.number, series.window.edges, as_of)
     whole = series.sums.total("consumption_wh") or 0
     return [
         DeviceShare(
@@ -227,14 +230,6 @@ async def _shares(
             share_percent=percent(entry.energy_wh, whole),
             energy_by_bucket_wh=entry.columns,
         )
-        for entry in ranked
+        for entry in used
         if entry.device_id in named
     ]
-
-
-async def _ranking(
-    context: Context, household: HouseholdRow, window: Window, as_of: datetime | None
-) -> list[DeviceSum]:
-    if as_of is None:
-        return await context.parts.reads.ranking(household.household_id, window.edges)
-    return await context.read(ranking_as_of, household.number, window.edges, as_of)

@@ -4,37 +4,50 @@ import asyncio
 import time
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from cross_web import HTTPException
-from graphql import GraphQLError
+from graphql import ExecutionResult as GraphQLResult
+from graphql import GraphQLError, OperationType
+from graphql.execution import execute_root_selection_set
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
+from strawberry.execution.is_awaitable import optimized_is_awaitable
 from strawberry.http import GraphQLHTTPResponse
 from strawberry.schema import BaseSchema
 from strawberry.schema.exceptions import InvalidOperationTypeError
+from strawberry.schema.schema import Schema
 from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL, GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.types import ExecutionResult
 from strawberry.types.unset import UNSET, UnsetType
 
 from gateway.access import TokenRefused, bearer_token, verify
 from gateway.context import Context, Parts
+from gateway.execution import PlainFieldsFirst
 from gateway.faults import status_of
+from gateway.lifecycle import begin, checked
 from gateway.limits import LIMITS
-from gateway.media_types import GRAPHQL_RESPONSE, negotiated
+from gateway.media_types import GRAPHQL_RESPONSE, JSON, negotiated
 from gateway.sockets import SocketHandler, refuse_connection
 
 MOST_IN_FLIGHT = 256
+_STREAMS = ("text/event-stream", "multipart/")
 BODY_WITHIN_S = 10.0
 FIRST_WORD_WITHIN = timedelta(seconds=10)
 
 
 class TooLarge(Exception):
     """The body is longer than is read."""
+
+
+class _Operation(msgspec.Struct, forbid_unknown_fields=True):
+    query: str
+    variables: dict[str, Any] | None = None
+    operationName: str | None = None  # noqa: N815
 
 
 class TooSlow(Exception):
@@ -78,7 +91,8 @@ class GraphQLOverHTTP(GraphQL[Context, None]):
 
     async def _answer(self, request: Request) -> Response:
         try:
-            response: Response = await self.run(request)
+            answered = await self._answered_at_once(request)
+            response: Response = await self.run(request) if answered is None else answered
             return response
         except TokenRefused as refused:
             response = _error(request, 401, "UNAUTHENTICATED", str(refused))
@@ -95,6 +109,39 @@ class GraphQLOverHTTP(GraphQL[Context, None]):
             if status == 405:
                 response.headers["Allow"] = "POST" if not_by_get else "GET, POST"
             return response
+
+    async def _answered_at_once(self, request: Request) -> Response | None:
+        """The answer to one query or mutation as nearly all are sent: POST, JSON, a text that is remembered.
+
+        None for anything else, and for what cannot be executed: strawberry knows what to say to it."""
+        operation = await _simple_operation(request)
+        if operation is None:
+            return None
+        text, variables, name = operation
+        schema = cast(Schema, self.schema)
+        document = checked(schema._schema, text, variables)
+        if document is None:
+            return None
+        context = await self.get_context(request, Response())
+        executor = PlainFieldsFirst.build(
+            schema._schema,
+            document,
+            context_value=context,
+            raw_variable_values=variables,
+            operation_name=name,
+            is_awaitable=optimized_is_awaitable,  # type: ignore[arg-type]
+        )
+        if isinstance(executor, list) or executor.operation.operation is OperationType.SUBSCRIPTION:
+            return None
+        begin(context)
+        executed = execute_root_selection_set(executor)
+        result = await executed if executor.is_awaitable(executed) else executed
+        errors = cast(GraphQLResult, result).errors or []
+        if errors:
+            schema._process_errors(errors)
+        told = ExecutionResult(data=cast(GraphQLResult, result).data, errors=errors or None)
+        answer = await self.process_result(request, told)
+        return self._in_media_type(request, Response(msgspec.json.encode(answer)))
 
     def should_render_graphql_ide(self, request: Any) -> bool:
         """The playground has a page of its own."""
@@ -155,12 +202,29 @@ class GraphQLOverHTTP(GraphQL[Context, None]):
         """As strawberry runs it, in the media type the client prefers and with the status it expects."""
         response = await super().run(request, context, root_value)
         if isinstance(request, Request) and "content-type" not in response.headers:
-            media_type = negotiated(request)
-            response.headers["content-type"] = f"{media_type}; charset=utf-8"
-            response.status_code = _status(request, media_type)
-            if response.status_code == 503:
-                response.headers["retry-after"] = "1"
+            return self._in_media_type(request, response)
         return response
+
+    def _in_media_type(self, request: Request, response: Response) -> Response:
+        media_type = negotiated(request)
+        response.headers["content-type"] = f"{media_type}; charset=utf-8"
+        response.status_code = _status(request, media_type)
+        if response.status_code == 503:
+            response.headers["retry-after"] = "1"
+        return response
+
+
+async def _simple_operation(request: Request) -> tuple[str, dict[str, Any] | None, str | None] | None:
+    headers = request.headers
+    if request.method != "POST" or headers.get("content-type", "").partition(";")[0] != JSON:
+        return None
+    if any(word in headers.get("accept", "") for word in _STREAMS):
+        return None
+    try:
+        asked = msgspec.json.decode(await request.body(), type=_Operation)
+    except msgspec.MsgspecError:
+        return None
+    return asked.query, asked.variables, asked.operationName
 
 
 def _status(request: Request, media_type: str) -> int:

@@ -17,7 +17,7 @@ from gateway.autarky import (
 )
 from gateway.communities import Community, visible_community
 from gateway.consent import Consent, consents_of
-from gateway.context import Context, Info
+from gateway.context import Context, Info, operation
 from gateway.described import told
 from gateway.devices import Device, visible_device
 from gateway.energy import HouseholdEnergy, household_series
@@ -188,8 +188,13 @@ async def visible_household(
     """The household as the asker may see it."""
     if household_id is None:
         return None
-    row = await context.parts.reads.household(context.scope, household_id)
-    return None if row is None else Household(household_id=household_id, row=row, after=after)
+    found = await context.parts.reads.household(context.scope, household_id)
+    if found is None:
+        return None
+    row, clock = found
+    if after is None:
+        operation().clock = clock  # nothing newer was asked for
+    return Household(household_id=household_id, row=row, after=after)
 
 
 async def households_page(

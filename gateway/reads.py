@@ -8,11 +8,8 @@ from uuid import UUID
 from gateway.batches import Batch
 from gateway.database import Database
 from projections import read_together
-from projections.expected_readings import Span
 from projections.read_clock import ClockRow, clock
-from projections.read_devices import DeviceRow
-from projections.read_energy import DeviceSum, Sums
-from projections.read_households import HouseholdRow
+from projections.read_together import Breakdown, Energy, Found
 from projections.visibility import Scope
 
 Edges = tuple[int, ...]
@@ -26,55 +23,41 @@ class Reads:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._clock: Batch[None, ClockRow | None] = Batch(self._ask_clock, _none)
-        self._households: Batch[UUID, HouseholdRow | None] = Batch(
+        self._households: Batch[UUID, Found | None] = Batch(
             lambda ids: database.read(read_together.households, ids), _none
         )
-        self._devices: Batch[UUID, list[DeviceRow]] = Batch(
-            lambda ids: database.read(read_together.devices, ids), list
-        )
-        self._spans: Batch[int, list[Span]] = Batch(
-            lambda numbers: database.read(read_together.spans, numbers), list
-        )
-        self._energies: OrderedDict[Edges, Batch[int, Sums | None]] = OrderedDict()
-        self._rankings: OrderedDict[Edges, Batch[UUID, list[DeviceSum]]] = OrderedDict()
+        self._energies: OrderedDict[Edges, Batch[int, Energy | None]] = OrderedDict()
+        self._breakdowns: OrderedDict[Edges, Batch[UUID, Breakdown]] = OrderedDict()
 
     async def clock(self) -> ClockRow | None:
         """The clock, None before the grid is founded."""
         return await self._clock.answer(None)
 
-    async def household(self, scope: Scope, household_id: UUID) -> HouseholdRow | None:
-        """One household, None where there is none in the scope."""
+    async def household(self, scope: Scope, household_id: UUID) -> Found | None:
+        """One household and the clock at the same moment, None where there is none in the scope."""
         if not (scope.everything or scope.household_id == household_id):
             return None
         return await self._households.answer(household_id)
 
-    async def devices(self, scope: Scope, household_id: UUID) -> list[DeviceRow]:
-        """All devices a household ever had, in the order they were attached; none outside the scope."""
-        if not (scope.everything or scope.household_id == household_id):
-            return []
-        return await self._devices.answer(household_id)
+    async def energy(self, number: int, edges: Sequence[int]) -> Energy:
+        """A household's balance and its untracked rest, Wh; and since when it is measured."""
 
-    async def spans(self, number: int) -> list[Span]:
-        """Since when a household is measured; empty where it has no device."""
-        return await self._spans.answer(number)
-
-    async def energy(self, number: int, edges: Sequence[int]) -> Sums:
-        """A household's balance and its untracked rest, Wh."""
-
-        def asking(window: Edges) -> Batch[int, Sums | None]:
+        def asking(window: Edges) -> Batch[int, Energy | None]:
             return Batch(lambda numbers: self._database.read(read_together.energies, numbers, window), _none)
 
         found = await _of_window(self._energies, tuple(edges), asking).answer(number)
         assert found is not None
         return found
 
-    async def ranking(self, household_id: UUID, edges: Sequence[int]) -> list[DeviceSum]:
-        """What a household's appliances and vehicles consumed, the most first."""
+    async def breakdown(self, scope: Scope, household_id: UUID, edges: Sequence[int]) -> Breakdown:
+        """All devices a household ever had, with what each consumed, Wh; none outside the scope."""
+        if not (scope.everything or scope.household_id == household_id):
+            return []
 
-        def asking(window: Edges) -> Batch[UUID, list[DeviceSum]]:
-            return Batch(lambda ids: self._database.read(read_together.rankings, ids, window), list)
+        def asking(window: Edges) -> Batch[UUID, Breakdown]:
+            return Batch(lambda ids: self._database.read(read_together.breakdowns, ids, window), list)
 
-        return await _of_window(self._rankings, tuple(edges), asking).answer(household_id)
+        return await _of_window(self._breakdowns, tuple(edges), asking).answer(household_id)
 
     async def _ask_clock(self, _keys: Sequence[None]) -> dict[None, ClockRow | None]:
         return {None: await self._database.read(clock)}

@@ -1,104 +1,124 @@
-"""Reading the same of many households at once: who they are, their devices, energy and expected readings."""
+"""Reading the same of many households at once: who they are, their energy, their devices and what these used.
 
-from collections.abc import Sequence
+What one statement can tell is told by one: a question costs the asking process more than its rows.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any, LiteralString
 from uuid import UUID
 
 from psycopg import AsyncConnection
-from psycopg.rows import class_row
 
 from projections.expected_readings import Span
+from projections.read_clock import ClockRow
 from projections.read_devices import DeviceRow
 from projections.read_energy import TERMS, DeviceSum, Sums, Wh
 from projections.read_households import HouseholdRow
 
 Connection = AsyncConnection[Any]
+Found = tuple[HouseholdRow, ClockRow | None]
+Energy = tuple[Sums, list[Span]]
+Breakdown = list[tuple[DeviceRow, DeviceSum | None]]
 
 _HOUSEHOLDS: LiteralString = """
-select h.household_id, h.number, h.area_id, h.community_id, coalesce(p.name, '') as name,
-       h.subscribed_power_w, h.registered_at
-from household h left join place p on p.household_id = h.household_id where h.household_id = any(%s)"""
-_DEVICES: LiteralString = """
-select device_id, number, household_id, kind, name, since, until, flexibility, rated_power_w, capacity_wh,
-       reserve_wh, efficiency_permille, tilt_deg, azimuth_deg, switched_on
-from device where household_id = any(%s) order by number"""
+select h.household_id, h.number, h.area_id, h.community_id, coalesce(p.name, ''), h.subscribed_power_w,
+       h.registered_at, case when c.simulated then c.now else %s end, c.simulated, c.first_slot, c.target,
+       (select max(slot) from closed_slot)
+from household h left join place p on p.household_id = h.household_id left join clock c on true
+where h.household_id = any(%s)"""
 _ENERGY: LiteralString = """
-select household, width_bucket(slot, %(edges)s::int[]) - 1, count(*) filter (where complete),
-       sum(consumption_wh)::bigint, sum(production_wh)::bigint, sum(grid_import_wh)::bigint,
-       sum(grid_export_wh)::bigint, sum(charge_wh)::bigint, sum(discharge_wh)::bigint,
-       sum(case when consumption_wh is not null then greatest(consumption_wh - appliances_wh, 0) end)::bigint
-from household_energy where household = any(%(subjects)s) and slot >= %(first)s and slot < %(end)s
-group by 1, 2"""
-_RANKING: LiteralString = """
-select d.household_id, d.device_id, width_bucket(r.slot, %(edges)s::int[]) - 1,
-       sum(coalesce(r.consumption_wh, r.charge_wh))::bigint
-from device d join reading r on r.device = d.number
-where d.household_id = any(%(subjects)s) and d.kind in ('APPLIANCE', 'VEHICLE')
-  and r.slot >= %(first)s and r.slot < %(end)s and coalesce(r.consumption_wh, r.charge_wh) is not null
-group by 1, 2, 3"""
+with bucket as (
+    select household, width_bucket(slot, %(edges)s::int[]) - 1 as bucket,
+           count(*) filter (where complete) as counted,
+           sum(consumption_wh)::bigint as consumption, sum(production_wh)::bigint as production,
+           sum(grid_import_wh)::bigint as grid_import, sum(grid_export_wh)::bigint as grid_export,
+           sum(charge_wh)::bigint as charge, sum(discharge_wh)::bigint as discharge,
+           sum(case when consumption_wh is not null
+               then greatest(consumption_wh - appliances_wh, 0) end)::bigint as untracked
+    from household_energy where household = any(%(subjects)s) and slot >= %(first)s and slot < %(end)s
+    group by 1, 2)
+select asked.household, (select min(since_slot) from meter_device d where d.household = asked.household),
+       array_agg(bucket) filter (where bucket is not null), array_agg(counted), array_agg(consumption),
+       array_agg(production), array_agg(grid_import), array_agg(grid_export), array_agg(charge),
+       array_agg(discharge), array_agg(untracked)
+from unnest(%(subjects)s::bigint[]) as asked (household) left join bucket using (household) group by 1"""
+_BREAKDOWN: LiteralString = """
+select d.device_id, d.number, d.household_id, d.kind, d.name, d.since, d.until, d.flexibility,
+       d.rated_power_w, d.capacity_wh, d.reserve_wh, d.efficiency_permille, d.tilt_deg, d.azimuth_deg,
+       d.switched_on, used.buckets, used.energies
+from device d left join lateral (
+    select array_agg(bucket) as buckets, array_agg(energy) as energies from (
+        select width_bucket(slot, %(edges)s::int[]) - 1 as bucket,
+               sum(coalesce(consumption_wh, charge_wh))::bigint as energy
+        from reading where device = d.number and slot >= %(first)s and slot < %(end)s
+          and coalesce(consumption_wh, charge_wh) is not null group by 1) as bucket
+    ) used on d.kind in ('APPLIANCE', 'VEHICLE')
+where d.household_id = any(%(subjects)s) order by d.number"""
 
 
-async def households(db: Connection, household_ids: Sequence[UUID]) -> dict[UUID, HouseholdRow]:
-    """These households, by id; without those there are not."""
-    async with db.cursor(row_factory=class_row(HouseholdRow)) as cursor:
-        await cursor.execute(_HOUSEHOLDS, (list(household_ids),))
-        return {row.household_id: row for row in await cursor.fetchall()}
+async def households(db: Connection, household_ids: Sequence[UUID]) -> dict[UUID, Found]:
+    """These households by id, without those there are not; and the clock at the same moment, None before
+    the grid is founded."""
+    cursor = await db.execute(_HOUSEHOLDS, (datetime.now(UTC), list(household_ids)))
+    return {
+        row[0]: (HouseholdRow(**_named(HouseholdRow, row)), _clock(row[7:]))
+        for row in await cursor.fetchall()
+    }
 
 
-async def devices(db: Connection, household_ids: Sequence[UUID]) -> dict[UUID, list[DeviceRow]]:
-    """All devices these households ever had, in the order they were attached."""
-    found: dict[UUID, list[DeviceRow]] = {}
-    async with db.cursor(row_factory=class_row(DeviceRow)) as cursor:
-        await cursor.execute(_DEVICES, (list(household_ids),))
-        for row in await cursor.fetchall():
-            found.setdefault(row.household_id, []).append(row)
+async def energies(db: Connection, numbers: Sequence[int], edges: Sequence[int]) -> dict[int, Energy]:
+    """The balance of each of these households, as `read_energy.household_energy` has it, and since when it
+    is measured, as `read_energy.household_span` has it."""
+    found: dict[int, Energy] = {}
+    for number, since, buckets, counted, *columns in await _between(db, _ENERGY, numbers, edges):
+        sums = {name: _spread(column, buckets, edges) for name, column in zip(_COLUMNS, columns, strict=True)}
+        counts = [count or 0 for count in _spread(counted, buckets, edges)]
+        spans = [] if since is None else [Span(since)]
+        found[number] = Sums(edges=edges, columns=sums, counted=counts), spans
     return found
 
 
-async def spans(db: Connection, numbers: Sequence[int]) -> dict[int, list[Span]]:
-    """Since when each of these households is measured: since its first device."""
-    cursor = await db.execute(
-        "select household, min(since_slot) from meter_device where household = any(%s) group by household",
-        (list(numbers),),
-    )
-    return {household: [Span(first)] for household, first in await cursor.fetchall()}
-
-
-async def energies(db: Connection, numbers: Sequence[int], edges: Sequence[int]) -> dict[int, Sums]:
-    """The balance of each of these households, as `read_energy.household_energy` has it."""
-    names, buckets = (*TERMS, "untracked_wh"), len(edges) - 1
-    found = {number: _empty(names, edges) for number in numbers}
-    for number, bucket, count, *values in await _between(db, _ENERGY, numbers, edges):
-        sums = found[number]
-        sums.counted[bucket] = count
-        for column, value in zip(sums.columns.values(), values, strict=True):
-            column[bucket] = value
-    assert all(len(sums.counted) == buckets for sums in found.values())
-    return found
-
-
-async def rankings(
+async def breakdowns(
     db: Connection, household_ids: Sequence[UUID], edges: Sequence[int]
-) -> dict[UUID, list[DeviceSum]]:
-    """What each of these households' devices consumed, as `read_energy.device_ranking` has it."""
-    columns: dict[UUID, dict[UUID, Wh]] = {}
-    for household, device, bucket, energy in await _between(db, _RANKING, household_ids, edges):
-        devices = columns.setdefault(household, {})
-        devices.setdefault(device, [None] * (len(edges) - 1))[bucket] = energy
-    return {household: _ranked(devices) for household, devices in columns.items()}
+) -> dict[UUID, Breakdown]:
+    """All devices each of these households ever had, in the order they were attached; and what each consumed
+    in all and in each bucket, as `read_energy.device_ranking` has it, None for those that measured none."""
+    found: dict[UUID, Breakdown] = {}
+    for row in await _between(db, _BREAKDOWN, household_ids, edges):
+        device = DeviceRow(**_named(DeviceRow, row))
+        buckets, energies = row[15:]
+        used = None
+        if buckets is not None:
+            used = DeviceSum(
+                device_id=device.device_id, energy_wh=sum(energies), columns=_spread(energies, buckets, edges)
+            )
+        found.setdefault(device.household_id, []).append((device, used))
+    return found
 
 
-def _ranked(columns: dict[UUID, Wh]) -> list[DeviceSum]:
-    sums = [
-        DeviceSum(device_id=device, energy_wh=sum(value or 0 for value in found), columns=found)
-        for device, found in columns.items()
-    ]
+def ranked(sums: Iterable[DeviceSum]) -> list[DeviceSum]:
+    """The largest consumer first."""
     return sorted(sums, key=lambda entry: (-entry.energy_wh, entry.device_id))
 
 
-def _empty(names: Sequence[str], edges: Sequence[int]) -> Sums:
-    buckets = len(edges) - 1
-    return Sums(edges=edges, columns={name: [None] * buckets for name in names}, counted=[0] * buckets)
+_COLUMNS = (*TERMS, "untracked_wh")
+
+
+def _named(row_type: type[Any], row: tuple[Any, ...]) -> dict[str, Any]:
+    return dict(zip(row_type.__dataclass_fields__, row, strict=False))
+
+
+def _clock(row: tuple[Any, ...]) -> ClockRow | None:
+    return None if row[0] is None or row[1] is None else ClockRow(**_named(ClockRow, row))
+
+
+def _spread(values: Sequence[Any], buckets: Sequence[int] | None, edges: Sequence[int]) -> Wh:
+    """The values of some buckets, in their places."""
+    spread: Wh = [None] * (len(edges) - 1)
+    for bucket, value in zip(buckets or (), values, strict=False):
+        spread[bucket] = value
+    return spread
 
 
 async def _between(
