@@ -94,7 +94,7 @@ async def _home(db: Connection, household: int) -> Homes:
         return homes
     homes.add_household(*row)
     for number, device_id, *rest in await (await db.execute(_DEVICES, (NEVER, household))).fetchall():
-        homes.add_device(number, device_id, 0, *rest)
+        homes.add_device(number, str(device_id), 0, *rest)
     return homes
 
 
