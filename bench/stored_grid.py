@@ -44,13 +44,13 @@ from write_side.stored_form import encode
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 FIRST = slot_of(START)
-IN_A_COMMUNITY = 100
+IN_A_COMMUNITY = 50
 _IDS = UUID("b1c0a6f7-0000-4000-8000-000000000000")
 _CREATED = START - timedelta(days=1)
 
 
 class StoredGrid:
-    """A database with homes in communities of 100, each community an area of its own."""
+    """A database with homes in communities of 50, each community an area of its own."""
 
     def __init__(self, url: str, homes: Sequence[Sequence[MeasuredDevice]], days: int) -> None:
         self.url = url
