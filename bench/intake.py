@@ -12,7 +12,7 @@ from bench.machine import flush_seconds
 from bench.metered_load import DEVICES, communities
 
 COMMUNITIES, HOMES, WORKERS = 200, 100, 2
-SECONDS, REVISIT_SECONDS, COPY_SECONDS = 60.0, 20.0, 10.0
+SECONDS, REVISIT_SECONDS, COPY_SECONDS = 60.0, 15.0, 8.0
 LEAD = 600  # messages, 300,000 readings: the totals are at most about a second behind
 _SMOKE_COMMUNITIES, _SMOKE_HOMES = 6, 5
 

@@ -7,7 +7,7 @@ from bench.machine import flush_seconds
 from bench.metered_load import DEVICES, communities
 
 COMMUNITIES, HOMES, WORKERS = 50, 100, 2
-SECONDS = 15.0
+SECONDS = 10.0
 LEAD = 10_000  # messages: the totals are at most about two seconds behind
 _SMOKE_COMMUNITIES, _SMOKE_HOMES = 4, 5
 

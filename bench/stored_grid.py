@@ -17,7 +17,6 @@ import numpy as np
 from bench.measured_homes import SLOTS, Ints, MeasuredDevice
 from deploy.grid import Grid
 from deploy.health import wait_for_postgres
-from projections import views
 from projections.binary_copy import MISSING, copy_in
 from projections.metered_homes import partition_of
 from projections.metering_batch import FACTS_AT_ONCE, Partitions, StreamMessage, advance, load_partitions
@@ -25,6 +24,9 @@ from projections.metering_tables import NAME, VALUES, create_intake, create_tabl
 from projections.readings import KEY_TYPES, NAMED_TYPES, microseconds, value_types
 from projections.schemas import connect
 from projections.sealed_days import assign_groups, seal_next
+from projections.view_rebuild import rebuild as rebuild_view
+from projections.views import VIEWS
+from projections.views import create_tables as create_view
 from write_side.events import (
     ClockAdvanced,
     CommunityFounded,
@@ -37,20 +39,20 @@ from write_side.events import (
     HouseholdRegistered,
     Stride,
 )
-from write_side.log import append, create_log, read_rows
+from write_side.log import append, create_log
 from write_side.rules.timeslots import slot_of
 from write_side.settings import PARTITIONS
 from write_side.stored_form import encode
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 FIRST = slot_of(START)
-IN_A_COMMUNITY = 100
+IN_A_COMMUNITY = 50
 _IDS = UUID("b1c0a6f7-0000-4000-8000-000000000000")
 _CREATED = START - timedelta(days=1)
 
 
 class StoredGrid:
-    """A database with homes in communities of 100, each community an area of its own."""
+    """A database with homes in communities of 50, each community an area of its own."""
 
     def __init__(self, url: str, homes: Sequence[Sequence[MeasuredDevice]], days: int) -> None:
         self.url = url
@@ -79,11 +81,9 @@ class StoredGrid:
 
     def show_households(self) -> None:
         """Builds the view that names the devices of a household."""
-        view = views.VIEWS["households"]
-        views.create_tables(self.connection, view, view.name)
-        position = 0
-        while facts := read_rows(self.connection, position, FACTS_AT_ONCE):
-            position = views.advance(self.connection, view, facts)
+        view = VIEWS["households"]
+        create_view(self.connection, view, view.name)
+        rebuild_view(self.url, view)
 
     def _home(self, home: int) -> Iterator[Fact]:
         if home % IN_A_COMMUNITY == 0:

@@ -9,7 +9,7 @@ from bench.intake_grid import intake_grid
 from bench.metered_load import DEVICES, Community, communities
 
 COMMUNITIES = 100
-SECONDS, WARM_SECONDS = 12.0, 2.0
+SECONDS, WARM_SECONDS = 10.0, 1.5
 _SMOKE_COMMUNITIES, _SMOKE_HOMES = 6, 5
 
 

@@ -22,7 +22,6 @@ from projections.household_balance import Balances, Devices, balances
 from projections.metered_homes import NO_COMMUNITY, Homes
 from projections.metering import _ENERGY_TYPES as ENERGY_TYPES
 from projections.metering import HOUSEHOLD_KEY, energy_columns, note_newest
-from projections.metering_tables import VALUES
 from projections.readings import Rows
 from projections.settling import _COMMUNITY_TYPES as ACCOUNTED_TYPES
 from projections.settling import _FIRST_STOCK as FIRST_STOCK
@@ -121,17 +120,17 @@ class FreshTotals:
         line[devices] = np.arange(len(devices))
         owners, owner = np.unique(homes.devices["household"][devices], return_inverse=True)
         at = line[fresh.device], fresh.slot - begin
-        values = np.full((len(devices), width, len(VALUES)), MISSING, dtype=np.int64)
-        values[at] = fresh.values
-        reported = np.zeros((len(devices), width), dtype=np.bool_)
-        reported[at] = True
+        row = np.full((len(devices), width), MISSING, dtype=np.int32)
+        row[at] = np.arange(len(fresh))
         measured = np.zeros((len(owners), width), dtype=np.bool_)
         measured[owner[at[0]], at[1]] = True
         place, slot = np.nonzero(measured)
         household, slot = owners[place], slot + begin
         place, device = homes.attached(household, slot)
-        at = line[device], slot[place] - begin
-        return household, slot, Devices(place, device, values[at], reported[at])
+        rows = row[line[device], slot[place] - begin]
+        values = fresh.values[rows]
+        values[rows == MISSING] = MISSING
+        return household, slot, Devices(place, device, values, rows != MISSING)
 
     def _write(self, table: str, types: Mapping[str, str], owner: Array, slot: Ints, lines: Ints) -> None:
         names = list(types)

@@ -25,7 +25,7 @@ _HOUSEHOLD: LiteralString = """
 select household, household_id, area_id::text, latitude_deg, longitude_deg
 from meter_household where household = %s"""
 _DEVICES: LiteralString = """
-select device, device_id, kind, since_slot, coalesce(until_slot, %s), efficiency_permille, capacity_wh
+select device, device_id::text, kind, since_slot, coalesce(until_slot, %s), efficiency_permille, capacity_wh
 from meter_device where household = %s order by device"""
 _VALUES: LiteralString = """
 device, slot, consumption_wh, production_wh, grid_import_wh, grid_export_wh, charge_wh, discharge_wh, soc_wh,

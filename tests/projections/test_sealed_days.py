@@ -19,8 +19,8 @@ from projections.read_energy_as_of import energy_as_of, ranking_as_of
 from projections.schemas import search_path
 from projections.sealed_days import assign_groups, seal_next
 from projections.sealing import Sealing
+from projections.view_rebuild import rebuild as rebuild_view
 from projections.views import VIEWS, create_tables
-from projections.views import advance as view_advance
 from tests.projections.metered_grid import (
     FIRST,
     START,
@@ -40,7 +40,6 @@ from tests.projections.metered_grid import (
 )
 from tests.projections.metered_story import SLOTS, Story, told
 from write_side.events import DeviceDetached, Fact
-from write_side.log import read_rows
 from write_side.rules.timeslots import slot_start
 from write_side.settings import PARTITIONS
 
@@ -87,8 +86,7 @@ def _played(url: str, story: Story) -> None:
 
 
 def _view(url: str) -> None:
-    with connect(url) as connection:
-        view_advance(connection, VIEWS["households"], read_rows(connection, 0, 10_000))
+    rebuild_view(url, VIEWS["households"])
 
 
 async def _ask(url: str) -> list[Any]:
