@@ -195,11 +195,15 @@ class StoredGrid:
         """Seals every day before a slot, step by step as a worker does; the readings it sealed."""
         sealed = 0
         for partition in range(PARTITIONS):
-            with self.connection.transaction():
-                assign_groups(self.connection, self.state.homes, partition, before)
+            while not self._assigned(partition, before):
+                pass
             while (count := self._seal_next(partition, before)) is not None:
                 sealed += count
         return sealed
+
+    def _assigned(self, partition: int, before: int) -> bool:
+        with self.connection.transaction():
+            return assign_groups(self.connection, self.state.homes, partition, before)
 
     def _seal_next(self, partition: int, before: int) -> int | None:
         with self.connection.transaction():

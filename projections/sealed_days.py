@@ -16,13 +16,17 @@ from projections.metering_tables import VALUES
 from projections.readings import KEY_TYPES, NAMED_TYPES, value_types
 
 MOST_DEVICES = 256
+_ASSIGNED_AT_ONCE = 20_000
 _TYPES = KEY_TYPES | value_types(VALUES) | NAMED_TYPES
 _SOC = VALUES.index("soc_wh")
 _ASSIGNED_TYPES = {"device": "bigint", "grp": "integer"}
 
 
-def assign_groups(connection: Connection, homes: Homes, partition: int, before: int) -> None:
-    """Gives a group to the partition's devices that are measured before this slot and have none."""
+def assign_groups(connection: Connection, homes: Homes, partition: int, before: int) -> bool:
+    """Gives a group to the partition's devices that are measured before this slot and have none.
+
+    Takes some thousands at a time, of whole households; whether it came to the last.
+    """
     devices = homes.devices
     ours = np.flatnonzero(homes.households["partition"][devices["household"]] == partition)
     numbers = devices["number"][ours]
@@ -34,7 +38,12 @@ def assign_groups(connection: Connection, homes: Homes, partition: int, before: 
     )
     lacking = ours[(devices["since"][ours] < before) & ~np.isin(numbers, found["device"])]
     if not len(lacking):
-        return
+        return True
+    lacking = lacking[np.argsort(devices["household"][lacking], kind="stable")]
+    is_all = len(lacking) <= _ASSIGNED_AT_ONCE
+    if not is_all:
+        last = devices["household"][lacking[_ASSIGNED_AT_ONCE]]
+        lacking = lacking[devices["household"][lacking] <= last]
     group_of = np.full(homes.households.count, MISSING, dtype=np.int64)
     order = np.argsort(numbers)
     grouped = ours[order[np.searchsorted(numbers[order], found["device"])]]
@@ -50,6 +59,7 @@ def assign_groups(connection: Connection, homes: Homes, partition: int, before: 
     joined = group_of[devices["household"][lacking]]
     columns = {"device": devices["number"][lacking], "grp": joined}
     copy_in(connection, "sealed_device", _ASSIGNED_TYPES, columns)
+    return is_all
 
 
 def _made_groups(

@@ -54,7 +54,7 @@ class Sealing:
         with connection.transaction():
             hold_in_place(connection, NAME)
             if self._grouped.get(partition, 0) < before:
-                assign_groups(connection, state.homes, partition, before)
+                if assign_groups(connection, state.homes, partition, before):
+                    self._grouped[partition] = before
             elif seal_next(connection, partition, before) is None:
                 self._done[partition] = before
-        self._grouped[partition] = before

@@ -63,7 +63,7 @@ def sealed(url: str, before: int = AFTER_ALL) -> int:
         held = taken(connection)
         for partition in range(PARTITIONS):
             with connection.transaction():
-                assign_groups(connection, held.homes, partition, before)
+                assert assign_groups(connection, held.homes, partition, before)
             while True:
                 with connection.transaction():
                     count = seal_next(connection, partition, before)
@@ -274,3 +274,23 @@ def test_sealed_days_are_those_that_lie_behind(url: str) -> None:
     apply(url, sent.sent("h", reading(FIRST + 120, 1, m={"gridImportWh": 8})))
     assert stepped(Sealing(after_days=2)) == [0, 1, 2]
     assert compare(url) == []
+
+
+def test_sealed_days_groups_are_given_in_portions_of_whole_households(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sealed_days, "_ASSIGNED_AT_ONCE", 3)
+    state(founded(), clock(FIRST + 500), url=url)
+    for home in ("h1", "h2", "h3"):
+        meters = [device(f"m{number} {home}", home, "METER") for number in range(2)]
+        state(household(home), *meters, url=url)
+    apply(url)
+    with connect(url) as connection:
+        held = taken(connection)
+        partition = int(held.homes.households["partition"][0])
+        came_to_the_last = [assign_groups(connection, held.homes, partition, FIRST + 96) for _ in range(3)]
+    assert came_to_the_last == [False, True, True]
+    held_by = """select count(distinct grp), count(*) from sealed_device join meter_device using (device)
+                 group by household"""
+    assert rows(url, held_by) == [(1, 2)] * 3
+    assert rows(url, "select count(distinct grp) from sealed_device") == [(2,)]
