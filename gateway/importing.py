@@ -2,7 +2,7 @@
 
 import csv
 import gc
-import io
+import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from write_side.app import LONGEST_KEY, derived_id
-from write_side.commands import AttachDevice, InvalidInput, Refusal, RegisterHousehold
+from write_side.commands import AttachDevice, InvalidInput, Refusal, RegisterHousehold, is_storable
 from write_side.events import DeviceKind, Flexibility
 from write_side.importing import Newcomer, import_newcomers
 from write_side.rules.timeslots import parse_utc
@@ -114,6 +114,7 @@ class HouseholdFile:
         # What has no column is read from an empty cell behind the last.
         self._cells = itemgetter(*(place.get(name, self._width) for name in _COLUMNS))
         self.refused: list[Refused] = []
+        self._is_whole = True
 
     @property
     def line(self) -> int:
@@ -134,15 +135,7 @@ class HouseholdFile:
 
     def _households(self) -> Iterator[_Lines]:
         lines: _Lines | None = None
-        for row in self._reader:
-            if not row:
-                continue
-            number, cells = self._reader.line_num, self._cells([*row, ""]) if len(row) == self._width else ()
-            if not cells:
-                self.refuse(
-                    number, row[0], InvalidInput(f"{len(row)} cells where the heading has {self._width}")
-                )
-                continue
+        for number, cells in self._rows():
             reference, kind = cells[0], cells[6]
             if not kind:
                 if lines is not None:
@@ -154,8 +147,24 @@ class HouseholdFile:
                 self.refuse(
                     number, reference, InvalidInput("its household's own line does not stand before it")
                 )
-        if lines is not None:
+        if lines is not None and self._is_whole:
             yield lines
+
+    def _rows(self) -> Iterator[tuple[int, Cells]]:
+        """Number and cells of each line that can be read; after one that is no CSV nothing is."""
+        try:
+            for row in filter(None, self._reader):
+                if len(row) != self._width:
+                    wrong = f"{len(row)} cells where the heading has {self._width}"
+                    self.refuse(self.line, row[0], InvalidInput(wrong))
+                elif not is_storable("".join(row), csv.field_size_limit()):
+                    self.refuse(self.line, ascii(row[0]), InvalidInput("not UTF-8, or a NUL"))
+                else:
+                    yield self.line, self._cells([*row, ""])
+        except csv.Error as error:
+            self._is_whole = False
+            told = f"no CSV: {error}; neither it, nor the household before it, nor what follows was imported"
+            self.refuse(self.line, "?", InvalidInput(told))
 
     def _newcomer(self, lines: _Lines) -> Newcomer | None:
         number, cells = lines.household
@@ -268,38 +277,35 @@ def run(database_url: str, file: HouseholdFile) -> Iterator[Import]:
 
 
 def main(path: Path, database_url: str) -> int:
-    """Imports a file and tells what became of it; 0, 1 where a line was refused or cannot be read, 2 where
-    nothing of it was.
+    """Imports a file and tells what became of it; 0, 1 where a line was refused, 2 where nothing was
+    imported as the file is none of households.
     """
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)  # half a million small objects, none of them in a circle
-    so_far, unread = Import(), ""
-    with path.open("rb") as raw, io.TextIOWrapper(raw, "utf-8-sig", newline="") as text:
+    so_far, unanswered = Import(), ""
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
         try:
             file = HouseholdFile(text)
-        except (NotAnImport, UnicodeDecodeError, csv.Error) as error:
+        except (NotAnImport, csv.Error) as error:
             print(f"smartrix: {path}: {error}", file=sys.stderr)
             return 2
         try:
             with Progress(*Progress.get_default_columns(), "{task.fields[told]}", console=_CONSOLE) as bar:
                 task = bar.add_task("importing", total=path.stat().st_size, told="")
                 for so_far in run(database_url, file):
-                    bar.update(task, completed=raw.tell(), told=f"{so_far.households:,} households")
-        except (UnicodeDecodeError, csv.Error) as error:
-            unread = f"line {file.line + 1} cannot be read, nor what stands behind it: {error}"
+                    done = os.lseek(text.fileno(), 0, os.SEEK_CUR)
+                    bar.update(task, completed=done, told=f"{so_far.households:,} households")
         except psycopg.Error as error:
-            unread = (
-                f"PostgreSQL does not answer; send the file again, what stands is not added twice: {error}"
-            )
-    _tell(so_far, file, unread)
-    return 1 if unread or file.refused else 0
+            unanswered = f"PostgreSQL does not answer; send the file again, nothing is added twice: {error}"
+    _tell(so_far, file, unanswered)
+    return 1 if unanswered or file.refused else 0
 
 
-def _tell(so_far: Import, file: HouseholdFile, unread: str) -> None:
+def _tell(so_far: Import, file: HouseholdFile, unanswered: str) -> None:
     for refused in sorted(file.refused, key=lambda refused: refused.line):
         print(f"line {refused.line}: household {refused.household}: {refused.code}: {refused.reason}")
-    if unread:
-        print(unread)
+    if unanswered:
+        print(unanswered)
     stood = f"; {so_far.repeated:,} stood already" if so_far.repeated else ""
     print(f"{so_far.households:,} households with {so_far.devices:,} devices imported{stood}")
     if file.refused:
