@@ -150,8 +150,6 @@ class GraphQLOverHTTP(GraphQL[Context, None]):
             media_type = negotiated(request)
             response.headers["content-type"] = f"{media_type}; charset=utf-8"
             response.status_code = _status(request, media_type)
-            if response.status_code == 503:
-                response.headers["retry-after"] = "1"
         return response
 
 
