@@ -17,6 +17,7 @@ import psycopg
 from write_side.app import utc_now
 from write_side.clock import FOUNDING, GRID_STREAM
 from write_side.commands import AttachDevice, RegisterHousehold
+from write_side.connection import WriterConnection
 from write_side.group import Job, Outcome, decide_group
 from write_side.past import Past
 
@@ -81,4 +82,4 @@ class _Writer:
         self._connection.close()
 
     def _connected(self) -> psycopg.Connection[Any]:
-        return psycopg.connect(self._database_url, autocommit=True, connect_timeout=3)
+        return WriterConnection.connect(self._database_url, autocommit=True, connect_timeout=3)
