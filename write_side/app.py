@@ -102,8 +102,10 @@ class App:
             first = self._queue.get()
             if first is None:
                 return
-            time.sleep(max(next_at - time.monotonic(), 0))
             began = time.monotonic()
+            if began < next_at:
+                time.sleep(next_at - began)
+                began = next_at
             group = [first]
             while len(group) < LARGEST_GROUP:
                 try:
