@@ -11,7 +11,6 @@ from gateway.limits import LIMITS
 from write_side.settings import Settings
 
 _GRACE_SECONDS = 3
-_YOUNG_OBJECTS = 20_000
 
 
 def configuration(app: Starlette, settings: Settings) -> uvicorn.Config:
@@ -35,7 +34,7 @@ def run(settings: Settings, index: int) -> None:
     """Serves until SIGTERM or SIGINT; requests under way have three seconds to end."""
     # The schema's many objects are never garbage, and most of a request's are gone before 20,000 others come.
     gc.freeze()
-    gc.set_threshold(_YOUNG_OBJECTS)
+    gc.set_threshold(20_000)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger(__name__).info("gateway %d on %s:%d", index, settings.host, settings.port)
     uvicorn.Server(configuration(application(parts_of(settings)), settings)).run()
