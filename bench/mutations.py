@@ -162,9 +162,15 @@ class Mutation:
         return purposes[self.choice % 3], granularities[self.choice // 3 % 4]
 
 
-def mixed(count: int, town: list[Home], newcomers: Iterator[Home], chance: random.Random) -> list[Mutation]:
-    """So many mutations of the mix, each under a key of its own."""
-    kinds = chance.choices(list(MIX), list(MIX.values()), k=count)
+def mixed(
+    count: int,
+    town: list[Home],
+    newcomers: Iterator[Home],
+    chance: random.Random,
+    mix: Mapping[str, float] = MIX,
+) -> list[Mutation]:
+    """So many mutations of a mix, each under a key of its own."""
+    kinds = chance.choices(list(mix), list(mix.values()), k=count)
     return [
         Mutation(
             kind=kind,

@@ -1,17 +1,27 @@
 """Households with their devices from a CSV file: the operator's door for many at once."""
 
 import csv
+import gc
+import os
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from operator import itemgetter
+from pathlib import Path
 from typing import TextIO, TypeVar
 from uuid import UUID
 
+import psycopg
+from msgspec.structs import replace
+from rich.console import Console
+from rich.progress import Progress
+
 from write_side.app import LONGEST_KEY, derived_id
-from write_side.commands import AttachDevice, InvalidInput, Refusal, RegisterHousehold
+from write_side.commands import AttachDevice, InvalidInput, Refusal, RegisterHousehold, is_storable
 from write_side.events import DeviceKind, Flexibility
-from write_side.importing import Newcomer
+from write_side.importing import Newcomer, import_newcomers
 from write_side.rules.timeslots import parse_utc
 
 BY = "operator:import"
@@ -28,6 +38,7 @@ left out. A line without `kind` is a household, the lines behind it with a `kind
   flexibility         ESSENTIAL (unless given), SHIFTABLE or INTERRUPTIBLE
   since               measured from this time on, ISO 8601 with zone; from now unless given
   rated_power_w, capacity_wh, reserve_wh, efficiency_percent, tilt_deg, azimuth_deg
+                      numbers; what a device does not have is left empty
 
 A household stands with all its devices or, when one of its lines is refused, not at all; every refused line
 is told with its rule. The same file again adds nothing.
@@ -55,6 +66,8 @@ _KINDS, _FLEXIBILITIES = dict(DeviceKind.__members__), dict(Flexibility.__member
 _LONGEST_REFERENCE = LONGEST_KEY - 20
 Cells = tuple[str, ...]
 T = TypeVar("T")
+_NOBODY = UUID(int=0)
+_CONSOLE = Console(stderr=True)
 
 
 class NotAnImport(Exception):
@@ -101,6 +114,7 @@ class HouseholdFile:
         # What has no column is read from an empty cell behind the last.
         self._cells = itemgetter(*(place.get(name, self._width) for name in _COLUMNS))
         self.refused: list[Refused] = []
+        self._is_whole = True
 
     @property
     def line(self) -> int:
@@ -121,15 +135,7 @@ class HouseholdFile:
 
     def _households(self) -> Iterator[_Lines]:
         lines: _Lines | None = None
-        for row in self._reader:
-            if not row:
-                continue
-            number, cells = self._reader.line_num, self._cells([*row, ""]) if len(row) == self._width else ()
-            if not cells:
-                self.refuse(
-                    number, row[0], InvalidInput(f"{len(row)} cells where the heading has {self._width}")
-                )
-                continue
+        for number, cells in self._rows():
             reference, kind = cells[0], cells[6]
             if not kind:
                 if lines is not None:
@@ -141,8 +147,24 @@ class HouseholdFile:
                 self.refuse(
                     number, reference, InvalidInput("its household's own line does not stand before it")
                 )
-        if lines is not None:
+        if lines is not None and self._is_whole:
             yield lines
+
+    def _rows(self) -> Iterator[tuple[int, Cells]]:
+        """Number and cells of each line that can be read; after one that is no CSV nothing is."""
+        try:
+            for row in filter(None, self._reader):
+                if len(row) != self._width:
+                    wrong = f"{len(row)} cells where the heading has {self._width}"
+                    self.refuse(self.line, row[0], InvalidInput(wrong))
+                elif not is_storable("".join(row), csv.field_size_limit()):
+                    self.refuse(self.line, ascii(row[0]), InvalidInput("not UTF-8, or a NUL"))
+                else:
+                    yield self.line, self._cells([*row, ""])
+        except csv.Error as error:
+            self._is_whole = False
+            told = f"no CSV: {error}; neither it, nor the household before it, nor what follows was imported"
+            self.refuse(self.line, "?", InvalidInput(told))
 
     def _newcomer(self, lines: _Lines) -> Newcomer | None:
         number, cells = lines.household
@@ -176,10 +198,17 @@ def _household(reference: str, key: str, cells: Cells) -> RegisterHousehold:
 
 
 def _device(household_id: UUID, key: str, cells: Cells) -> AttachDevice:
-    kind, name, flexibility, since, power, capacity, reserve, efficiency, tilt, azimuth = cells[6:]
+    device = _device_like(cells[6:])
+    return replace(device, device_id=derived_id(BY, key, f"device/{device.name}"), household_id=household_id)
+
+
+@lru_cache(4096)
+def _device_like(cells: Cells) -> AttachDevice:
+    """A device as its line has it, of nobody yet: thousands of homes have the same."""
+    kind, name, flexibility, since, power, capacity, reserve, efficiency, tilt, azimuth = cells
     return AttachDevice(
-        device_id=derived_id(BY, key, f"device/{name}"),
-        household_id=household_id,
+        device_id=_NOBODY,
+        household_id=_NOBODY,
         kind=_read("kind", kind, _KINDS.__getitem__),
         name=name,
         since=_read("since", since, parse_utc) if since else None,
@@ -209,3 +238,75 @@ def _read(column: str, text: str, reading: Callable[[str], T]) -> T:
         return reading(text)
     except (ValueError, KeyError, ArithmeticError):
         raise InvalidInput(f"{column}: {text[:100]!r} cannot be read") from None
+
+
+@dataclass
+class Import:
+    """How far an import has come; what was refused stands in the file's own list."""
+
+    households: int = 0
+    devices: int = 0
+    repeated: int = 0
+    position: int = 0
+
+
+def run(database_url: str, file: HouseholdFile) -> Iterator[Import]:
+    """Imports a file's households, and tells after each group how far it has come."""
+    lines: dict[str, list[int]] = {}
+
+    def newcomers() -> Iterator[Newcomer]:
+        for newcomer, numbers in file.newcomers():
+            lines[newcomer.key] = numbers
+            yield newcomer
+
+    so_far = Import()
+    for group in import_newcomers(database_url, newcomers(), by=BY):
+        for newcomer, outcome in group:
+            numbers = lines.pop(newcomer.key)
+            if isinstance(outcome, Refusal):
+                file.refuse(numbers[outcome.command_number], newcomer.key.removeprefix("import/"), outcome)
+            elif isinstance(outcome, Exception):
+                raise outcome
+            elif outcome.repeated:
+                so_far.repeated += 1
+            else:
+                so_far.households += 1
+                so_far.devices += len(newcomer.devices)
+                so_far.position = max(so_far.position, outcome.position)
+        yield so_far
+
+
+def main(path: Path, database_url: str) -> int:
+    """Imports a file and tells what became of it; 0, 1 where a line was refused, 2 where nothing was
+    imported as the file is none of households.
+    """
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)  # half a million small objects, none of them in a circle
+    so_far, unanswered = Import(), ""
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
+        try:
+            file = HouseholdFile(text)
+        except (NotAnImport, csv.Error) as error:
+            print(f"smartrix: {path}: {error}", file=sys.stderr)
+            return 2
+        try:
+            with Progress(*Progress.get_default_columns(), "{task.fields[told]}", console=_CONSOLE) as bar:
+                task = bar.add_task("importing", total=path.stat().st_size, told="")
+                for so_far in run(database_url, file):
+                    done = os.lseek(text.fileno(), 0, os.SEEK_CUR)
+                    bar.update(task, completed=done, told=f"{so_far.households:,} households")
+        except psycopg.Error as error:
+            unanswered = f"PostgreSQL does not answer; send the file again, nothing is added twice: {error}"
+    _tell(so_far, file, unanswered)
+    return 1 if unanswered or file.refused else 0
+
+
+def _tell(so_far: Import, file: HouseholdFile, unanswered: str) -> None:
+    for refused in sorted(file.refused, key=lambda refused: refused.line):
+        print(f"line {refused.line}: household {refused.household}: {refused.code}: {refused.reason}")
+    if unanswered:
+        print(unanswered)
+    stood = f"; {so_far.repeated:,} stood already" if so_far.repeated else ""
+    print(f"{so_far.households:,} households with {so_far.devices:,} devices imported{stood}")
+    if file.refused:
+        print(f"{len(file.refused):,} lines refused; the household of a refused line is not imported")

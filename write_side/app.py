@@ -18,6 +18,7 @@ from uuid import UUID, uuid4, uuid5
 import psycopg
 
 from write_side.commands import Command, InvalidInput, is_storable
+from write_side.connection import WriterConnection
 from write_side.group import Job, Receipt, decide_group
 
 log = logging.getLogger(__name__)
@@ -101,8 +102,10 @@ class App:
             first = self._queue.get()
             if first is None:
                 return
-            time.sleep(max(next_at - time.monotonic(), 0))
             began = time.monotonic()
+            if began < next_at:
+                time.sleep(next_at - began)
+                began = next_at
             group = [first]
             while len(group) < LARGEST_GROUP:
                 try:
@@ -155,7 +158,7 @@ class App:
     def _connected(self) -> psycopg.Connection[Any]:
         if self._connection is None or self._connection.closed:
             self._connection = None
-            connection = psycopg.connect(
+            connection = WriterConnection.connect(
                 self._database_url,
                 autocommit=True,
                 connect_timeout=2,

@@ -31,6 +31,7 @@ from write_side.places import Moved
 from write_side.rules.placement import cells_around, is_on_earth, place
 from write_side.rules.timeslots import slot_of, slot_start
 
+_ROUNDED_M = 100.0
 _COMMUNITIES = UUID("3b2f4c55-2f1c-4e7e-8d8d-6f1f86f0a7b2")
 
 
@@ -54,7 +55,8 @@ def ask_ahead(past: Past, group: Iterable[Command]) -> None:
     for command in group:
         match command:
             case RegisterHousehold() if is_on_earth(command.latitude_deg, command.longitude_deg):
-                cells.update(_around(float(command.latitude_deg), float(command.longitude_deg)))
+                latitude, longitude = float(command.latitude_deg), float(command.longitude_deg)
+                cells.update(_around(round(latitude, 3), round(longitude, 3)))
             case JoinCommunity():
                 household_ids.add(command.household_id)
                 community_ids.add(command.community_id)
@@ -68,13 +70,13 @@ def ask_ahead(past: Past, group: Iterable[Command]) -> None:
 
 @lru_cache(4096)
 def _around(latitude_deg: float, longitude_deg: float) -> tuple[str, ...]:
-    """The cells to look in, which are wanted twice: when a group is read ahead and when it is decided."""
-    return tuple(map(str, cells_around(latitude_deg, longitude_deg)))
+    """The cells to look in, for all who stand within some 80 m: a thousandth of a degree rounded off."""
+    return tuple(map(str, cells_around(latitude_deg, longitude_deg, RULE.span_m + _ROUNDED_M)))
 
 
 def place_newcomer(past: Past, household_id: UUID, latitude_deg: float, longitude_deg: float) -> Placing:
     """The nearest community with room whose members all stand near enough, else one of its own."""
-    near = past.places.near(_around(latitude_deg, longitude_deg))
+    near = past.places.near(_around(round(latitude_deg, 3), round(longitude_deg, 3)))
     found = place(latitude_deg, longitude_deg, near, RULE)
     if found is not None:
         return Placing(found, past.places.area_of(found), [])

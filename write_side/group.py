@@ -11,7 +11,7 @@ import psycopg
 
 from write_side.arrays import byte_strings, ints, texts
 from write_side.clock import grid_time
-from write_side.commands import Command, InvalidInput, KeyReused
+from write_side.commands import Command, InvalidInput, KeyReused, Refusal
 from write_side.deciders import ask_ahead, decide
 from write_side.log import CHANNEL, LOG_LOCK, Row, append_at, head, take_positions
 from write_side.past import Decision, Past
@@ -133,8 +133,12 @@ def _decided(past: Past, job: Job) -> Decision:
         return decision
     whole = Decision()
     with past.all_or_nothing():
-        for command in job.commands:
-            decision = decide(command, past)
+        for number, command in enumerate(job.commands):
+            try:
+                decision = decide(command, past)
+            except Refusal as refusal:
+                refusal.command_number = number
+                raise
             past.take(decision)
             whole.facts += decision.facts
             whole.answer |= decision.answer

@@ -61,7 +61,7 @@ def create_places(connection: psycopg.Connection[Any]) -> None:
             connection.execute(_TABLES)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Home:
     """Where a household stands (degrees), what it belongs to, and the rated production it has, W."""
 
@@ -233,8 +233,7 @@ class Places:
                 home = self._homes.get(change.household_id)
                 return self._become(home and replace(home, community_id=change.community_id))
             case ProductionChanged():
-                home = self._homes.get(change.household_id)
-                return self._become(home and replace(home, production_w=home.production_w + change.by_w))
+                return self._rate(change)
 
     def _sign_up(self, change: SignedUp) -> Callable[[], None]:
         household_id = change.home.household_id
@@ -260,6 +259,19 @@ class Places:
             self._names.update(before)
 
         return undo
+
+    def _rate(self, change: ProductionChanged) -> Callable[[], None]:
+        home = self._homes.get(change.household_id)
+        if home is not None:
+            home.production_w += change.by_w
+            if home.community_id is not None:
+                self._communities[home.community_id].production_w += change.by_w
+            self._changed.add(home.household_id)
+        # Taken back, it is the same change the other way round.
+        return lambda: self._rate_back(change)
+
+    def _rate_back(self, change: ProductionChanged) -> None:
+        self._rate(ProductionChanged(change.household_id, -change.by_w))
 
     def _become(self, home: Home | None) -> Callable[[], None]:
         if home is None:

@@ -28,8 +28,9 @@ def test_wrong_usage_is_2(wrong: list[str]) -> None:
     assert "usage: ./run.sh" in done.stderr
 
 
-def test_a_file_that_is_not_there_is_2(tmp_path: Path) -> None:
-    done = _run("replay", str(tmp_path / "none.csv"))
+@pytest.mark.parametrize("command", ["replay", "import"])
+def test_a_file_that_is_not_there_is_2(command: str, tmp_path: Path) -> None:
+    done = _run(command, str(tmp_path / "none.csv"))
     assert (done.returncode, done.stdout) == (2, "")
     assert "none.csv" in done.stderr
 

@@ -4,16 +4,18 @@ from uuid import UUID
 
 import pytest
 
-from tests.write_side.story import BEGUN, NEXT, SLOT, LogStory, id_of, register
+from tests.write_side.story import BEGUN, NEXT, SLOT, LogStory, attach, id_of, register
 from write_side.commands import (
+    AttachDevice,
     CommunityNotJoinable,
     CommunityUnknown,
+    DetachDevice,
     JoinCommunity,
     LeaveCommunity,
     NotInCommunity,
 )
 from write_side.communities import RULE
-from write_side.events import CommunityJoined, CommunityLeft
+from write_side.events import CommunityJoined, CommunityLeft, DeviceKind
 
 ANNA, BEN = id_of("anna"), id_of("ben")
 
@@ -116,3 +118,52 @@ def test_a_newcomer_shares_from_the_slot_that_runs(story: LogStory) -> None:
     joined = story.when(register("anna")).facts[-1]
     assert isinstance(joined, CommunityJoined)
     assert joined.from_slot_start == BEGUN
+
+
+def megawatts(of: str, *names: str) -> list[AttachDevice]:
+    """Generators of a megawatt each, the largest device there is."""
+    return [attach(name, of, DeviceKind.GENERATOR, rated_power_w=1_000_000) for name in names]
+
+
+def test_a_community_takes_newcomers_while_it_produces_less_than_five_megawatts(story: LogStory) -> None:
+    story.given(register("anna"), *megawatts("anna", "a", "b", "c", "d"), register("ben"))
+    community = community_of(story, "anna")
+    assert community_of(story, "ben") == community
+    story.given(attach("panels", "ben", DeviceKind.SOLAR, rated_power_w=999_999), register("carl"))
+    assert community_of(story, "carl") == community
+    story.given(attach("more", "ben", DeviceKind.SOLAR, rated_power_w=1), register("dora"))
+    assert community_of(story, "dora") != community
+
+
+def test_what_is_detached_or_consumes_produces_nothing(story: LogStory) -> None:
+    story.given(register("anna"), *megawatts("anna", "a", "b", "c", "d", "e"))
+    story.given(DetachDevice(household_id=ANNA, device_id=id_of("e")))
+    story.given(attach("oven", "anna", rated_power_w=1_000_000), register("ben"))
+    assert community_of(story, "ben") == community_of(story, "anna")
+
+
+def test_one_group_counts_what_it_attaches_itself(story: LogStory) -> None:
+    story.group(register("anna"), *megawatts("anna", "a", "b", "c", "d", "e"), register("ben"))
+    assert community_of(story, "ben") != community_of(story, "anna")
+
+
+def test_nobody_joins_with_more_production_than_there_is_room_for(village: tuple[LogStory, UUID]) -> None:
+    story, community = village
+    story.given(LeaveCommunity(household_id=BEN), *megawatts("anna", "a", "b", "c", "d"))
+    story.given(*megawatts("ben", "e"))
+    story.when(JoinCommunity(household_id=BEN, community_id=community)).refused(CommunityNotJoinable, "full")
+    story.given(DetachDevice(household_id=BEN, device_id=id_of("e")))
+    story.given(JoinCommunity(household_id=BEN, community_id=community))
+
+
+def test_a_full_community_is_found_again_when_somebody_leaves(story: LogStory) -> None:
+    story.group(*(register(f"neighbour {number}") for number in range(RULE.max_households)))
+    community = community_of(story, "neighbour 0")
+    rooms = "select count(*) from log.community_with_room where community_id = %s"
+    assert story.rows(rooms, community) == [(0,)]
+    story.given(register("anna"))
+    assert community_of(story, "anna") != community
+    story.given(LeaveCommunity(household_id=id_of("neighbour 7")))
+    assert story.rows(rooms, community) == [(1,)]
+    story.given(LeaveCommunity(household_id=ANNA), register("ben"))
+    assert community_of(story, "ben") == community
