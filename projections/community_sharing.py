@@ -133,12 +133,7 @@ def _write_communities(
     wanted = np.unique(communities << 32 | slots)
     if not len(wanted):
         return
-    part = np.flatnonzero(_takes_part(rows))
-    place = np.searchsorted(wanted, rows.community[part] << 32 | slot[part])
-    sums = np.zeros((len(wanted), 4), dtype=np.int64)
-    received, given = shares.received[part], shares.given[part]
-    outside_in, outside_out = rows.values[part, IMPORT] - received, rows.values[part, EXPORT] - given
-    np.add.at(sums, place, np.stack([np.ones_like(part), received, outside_in, outside_out], axis=1))
+    sums = shared_sums(slot, rows, shares, wanted)
     columns = {"community_id": community_uuids(homes, wanted >> 32), "slot": wanted & 0xFFFFFFFF}
     columns |= {name: sums[:, n] for n, name in enumerate(list(_SHARED_TYPES)[2:])}
     source = stage(connection, "shared", _SHARED_TYPES, columns)
@@ -149,3 +144,14 @@ def _write_communities(
               ({names}, households, self_supplied_wh, consumption_wh, production_wh)
             select {names}, 0, 0, 0, 0 from {source} on conflict (community_id, slot) do update set {sets}"""
     )
+
+
+def shared_sums(slot: Ints, rows: Balances, shares: Shares, wanted: Ints) -> Ints:
+    """The sharing columns of community_flow for keys `community << 32 | slot`, sorted."""
+    part = np.flatnonzero(_takes_part(rows))
+    place = np.searchsorted(wanted, rows.community[part] << 32 | slot[part])
+    sums = np.zeros((len(wanted), 4), dtype=np.int64)
+    received, given = shares.received[part], shares.given[part]
+    outside_in, outside_out = rows.values[part, IMPORT] - received, rows.values[part, EXPORT] - given
+    np.add.at(sums, place, np.stack([np.ones_like(part), received, outside_in, outside_out], axis=1))
+    return sums

@@ -11,6 +11,7 @@ from projections.binary_copy import MISSING, Connection
 from projections.kept_aside import UNKNOWN_DEVICE, Kept, encoded
 from projections.metered_homes import Homes
 from projections.metering_tables import VALUES
+from projections.sealed_days import reopen_since
 
 
 def withdraw(connection: Connection, homes: Homes, ended: Sequence[tuple[int, int]]) -> list[Kept]:
@@ -24,6 +25,7 @@ def withdraw(connection: Connection, homes: Homes, ended: Sequence[tuple[int, in
 
 
 def _taken_out(connection: Connection, number: int, until: int) -> list[tuple[Any, ...]]:
+    reopen_since(connection, number, until)
     connection.execute("delete from index_reading where device = %s and slot >= %s", (number, until))
     return [
         row

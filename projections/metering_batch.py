@@ -22,6 +22,7 @@ from projections.reading_messages import MALFORMED, Arrivals, IntakeMessage, Unu
 from projections.readings import Rows, merge, sift
 from projections.running_indexes import resolve
 from projections.schemas import hold_in_place
+from projections.sealed_days import reopen
 from projections.settling import settle
 from write_side.events import Recorded
 from write_side.log import read_facts
@@ -190,6 +191,7 @@ class _Step:
         keep(connection, kept)
         rows = resolve(connection, homes, rows)
         is_new = rows.slot > homes.households["newest"][homes.devices["household"][rows.device]]
+        reopen(connection, homes.devices["number"][rows.device], rows.slot)
         fresh = merge(connection, homes, "reading", VALUES, rows, is_new)
         household, slot = dirty_keys(connection, homes, changes, fresh)
         if not len(household):

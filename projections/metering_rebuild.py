@@ -11,14 +11,16 @@ from datetime import datetime
 import numpy as np
 from psycopg import sql
 
-from projections.binary_copy import MISSING, Connection, Ints, read_columns, stage
+from projections.binary_copy import MISSING, Connection, Ints
 from projections.metered_homes import Homes
 from projections.metering import note_newest, recompute
 from projections.metering_batch import Partitions, dirty_keys, unsettled
 from projections.metering_facts import Changes, apply_facts
-from projections.metering_tables import DERIVED, NAME, VALUES, create_tables
-from projections.readings import KEY_TYPES, Rows, value_types
-from projections.schemas import connect, drop_schema, search_path, swap, swap_lock_key
+from projections.metering_tables import DERIVED, NAME, create_tables
+from projections.readings import Rows
+from projections.rebuild_processes import build_totals, build_totals_together
+from projections.rebuilt_readings import StoredReadings
+from projections.schemas import connect, drop_schema, keys_later, search_path, swap, swap_lock_key
 from projections.settling import settle
 from write_side.events import Recorded
 from write_side.log import read_facts
@@ -28,7 +30,6 @@ _NEXT = f"{NAME}_next"
 _OLD = f"{NAME}_old"
 _COMPARED = f"{NAME}_compared"
 _KEYS_AT_ONCE = 300_000
-_HOUSEHOLDS_AT_ONCE = 5_000
 _FACTS_AT_ONCE = 10_000
 _MOST_DIFFERENCES = 50
 _POSITION = "metering_position"
@@ -56,10 +57,14 @@ def rebuild(database_url: str) -> None:
     with connect(database_url) as connection:
         drop_schema(connection, _NEXT)
         drop_schema(connection, _OLD)
-        with connection.transaction():
+        create_tables(connection, _NEXT)
+        connection.execute("set maintenance_work_mem = '256MB'")
+        with keys_later(connection, _NEXT), connection.transaction():
             connection.execute("set transaction isolation level repeatable read")
-            state = _build(connection, _NEXT)
-        with connection.transaction():
+            state = _begin(connection, _NEXT)
+            build_totals_together(connection, database_url, _NEXT, state)
+        with connection.transaction():  # a day may be sealed or opened between two statements
+            connection.execute("set transaction isolation level repeatable read")
             _use(connection, _NEXT)
             _catch_up(connection, state)
         with connection.transaction():
@@ -75,7 +80,9 @@ def compare(database_url: str) -> list[str]:
     """The rows in which the live tables differ from rebuilt ones at the same position, as text; bounded."""
     with connect(database_url) as connection, connection.transaction(force_rollback=True):
         connection.execute("set transaction isolation level repeatable read")
-        _build(connection, _COMPARED)
+        create_tables(connection, _COMPARED)
+        with keys_later(connection, _COMPARED):
+            build_totals(connection, _begin(connection, _COMPARED))
         differences: list[str] = []
         for table in DERIVED:
             if table != _POSITION:  # the position is where both are compared
@@ -115,21 +122,14 @@ def _copy_positions(connection: Connection, schema: str) -> None:
     connection.execute(f"insert into {schema}.{_POSITION} select * from {NAME}.{_POSITION}")
 
 
-def _build(connection: Connection, schema: str) -> Partitions:
-    """All tables at the position of the snapshot; what a worker of all partitions would have in memory."""
-    create_tables(connection, schema)
+def _begin(connection: Connection, schema: str) -> Partitions:
+    """The facts at the position of the snapshot; what a worker of all partitions would have in memory."""
     _use(connection, schema)
     live = _live(connection)
     state = Partitions(facts=dict.fromkeys(range(PARTITIONS), 0))
     _take_facts(connection, state, live)
     _copy_positions(connection, schema)
-    span = _span(connection)
-    for households, slots in _windows(state.homes, span):
-        fresh = _read_readings(connection, state.homes, households, slots)
-        recompute(connection, state.homes, state.homes.devices["household"][fresh.device], fresh.slot, fresh)
-    note_newest(state.homes, *_newest(connection, state.homes))
     state.stream, state.created, state.marks = live.stream, live.created, live.marks
-    _settle_all(connection, state, span)
     return state
 
 
@@ -156,76 +156,11 @@ def _facts(connection: Connection, after: int, until: int) -> Iterator[list[Reco
         after = facts[-1].position
 
 
-def _span(connection: Connection) -> range:
-    """The slots that were measured."""
-    row = connection.execute("select coalesce(min(slot), 0), coalesce(max(slot), -1) from reading").fetchone()
-    assert row is not None
-    return range(row[0], row[1] + 1)
-
-
-def _windows(homes: Homes, span: range) -> Iterator[tuple[Ints, range]]:
-    """All households and slots, in portions."""
-    count = homes.households.count
-    width = max(1, _KEYS_AT_ONCE // max(1, min(count, _HOUSEHOLDS_AT_ONCE)))
-    for begin in range(span.start, span.stop, width):
-        for start in range(0, count, _HOUSEHOLDS_AT_ONCE):
-            households = np.arange(start, min(start + _HOUSEHOLDS_AT_ONCE, count))
-            yield households, range(begin, min(begin + width, span.stop))
-
-
-def _read_readings(connection: Connection, homes: Homes, households: Ints, slots: range) -> Rows:
-    """The readings of all devices of these households in these slots."""
-    device = np.flatnonzero(np.isin(homes.devices["household"], households))
-    numbers = homes.devices["number"][device]
-    source = stage(
-        connection,
-        "asked",
-        {"place": "integer", **KEY_TYPES},
-        {"place": device, "device": numbers, "slot": np.full(len(device), slots.start)},
-    )
-    found = read_columns(
-        connection,
-        f"""select a.place, r.* from {source} a join reading r
-              on r.device = a.device and r.slot >= a.slot and r.slot < %s""",
-        {"place": "integer", "slot": "integer", **value_types(VALUES)},
-        (slots.stop,),
-    )
-    return _rows(found["place"], found)
-
-
-def _rows(device: Ints, found: dict[str, Ints]) -> Rows:
-    values = np.stack([found[name] for name in VALUES], axis=1)
-    nothing = np.zeros(len(device), dtype=np.int64)
-    return Rows(device, found["slot"], values, nothing, nothing, nothing)
-
-
-def _settle_all(connection: Connection, state: Partitions, span: range) -> None:
-    """Settles each partition in the order of slots, as far as its mark."""
-    homes, until = state.homes, state.settled_until()
-    sizes = np.bincount(homes.households["partition"], minlength=PARTITIONS)
-    for partition in np.flatnonzero(sizes).tolist():
-        width = max(1, _KEYS_AT_ONCE // int(sizes[partition]))
-        for begin in range(span.start, min(span.stop, int(until[partition]) + 1), width):
-            reached = np.minimum(until, begin + width - 1)
-            _settle_between(connection, homes, [partition], np.full(PARTITIONS, begin - 1), reached)
-
-
 def _settle_between(
     connection: Connection, homes: Homes, partitions: list[int], before: Ints, until: Ints
 ) -> None:
     household, slot = unsettled(connection, homes, partitions, before, until)
     settle(connection, homes, household, slot, np.full(len(household), MISSING), until)
-
-
-def _newest(connection: Connection, homes: Homes) -> tuple[Ints, Ints]:
-    numbers = homes.households["number"]
-    found = read_columns(
-        connection,
-        "select household, max(slot) as slot from household_energy group by household",
-        {"household": "bigint", "slot": "integer"},
-    )
-    order = np.argsort(numbers)
-    return order[np.searchsorted(numbers[order], found["household"])], found["slot"]
 
 
 def _catch_up(connection: Connection, state: Partitions) -> None:
@@ -249,15 +184,5 @@ def _catch_up(connection: Connection, state: Partitions) -> None:
 
 def _changed_readings(connection: Connection, state: Partitions, changes: Changes) -> Rows:
     """What came behind the position, and all readings of devices that were attached since."""
-    found = read_columns(
-        connection,
-        """select * from reading where sequence > %s
-             or device in (select device from meter_device where device_id = any(%s))""",
-        {**KEY_TYPES, **value_types(VALUES)},
-        (min(state.stream.values()), changes.attached),
-    )
-    devices = state.homes.devices
-    known = np.isin(found["device"], devices["number"])
-    order = np.argsort(devices["number"])
-    device = order[np.searchsorted(devices["number"][order], found["device"][known])]
-    return _rows(device, {name: column[known] for name, column in found.items()})
+    attached = np.array([state.homes.device_index[str(one)] for one in changes.attached], dtype=np.int64)
+    return StoredReadings(connection, state.homes).changed(min(state.stream.values()), attached)

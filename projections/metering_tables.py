@@ -1,7 +1,8 @@
 """The tables of the metering projection: what was measured (schema `intake`), and what follows from it.
 
-`intake` is truth, written only by the metering workers and never rebuilt. The other tables, in any schema,
-are a function of the facts and of `reading` alone. Slots are unix seconds // 900; households, devices and
+`intake` is truth, written only by the metering workers and never rebuilt. A reading lies in `reading`, or
+days later with others in a row of `sealed_day`, never in both. The other tables, in any schema, are a
+function of the facts and of the readings alone. Slots are unix seconds // 900; households, devices and
 communities are named by the position of the fact that brought them.
 """
 
@@ -54,6 +55,18 @@ _INTAKE_TABLES = f"""
 create table if not exists reading (
     device bigint not null, slot integer not null, {_VALUES}, {_NAMED}, primary key (device, slot));
 create index if not exists reading_sequence on reading using brin (sequence);
+create table if not exists sealing_group (
+    grp integer generated always as identity primary key, partition smallint not null,
+    sealed_until integer not null);
+create index if not exists sealing_group_sealed_until on sealing_group (sealed_until);
+create table if not exists sealed_device (
+    device bigint primary key, grp integer not null, newest_day integer, newest_soc_day integer)
+    with (fillfactor = 50);
+create index if not exists sealed_device_grp on sealed_device (grp);
+create table if not exists sealed_day (
+    grp integer not null, day integer not null, readings integer not null, newest_sequence bigint not null,
+    measured bytea storage external not null, named bytea storage external not null, primary key (grp, day));
+create index if not exists sealed_day_day on sealed_day (day);
 create table if not exists superseded (
     device bigint not null, slot integer not null, {_VALUES}, {_NAMED}, superseded_at timestamptz not null);
 create index if not exists superseded_device_slot on superseded (device, slot);

@@ -21,6 +21,7 @@ from projections.metering_batch import Partitions, advance, load_partitions, not
 from projections.metering_tables import NAME, create_intake, create_tables
 from projections.partition_ownership import Ownership
 from projections.schemas import connect
+from projections.sealing import Sealing
 from write_side.log import create_log
 from write_side.settings import PARTITIONS, Settings
 
@@ -79,6 +80,7 @@ class MeteringWorker:
 
     async def _work(self, connection: Connection, ownership: Ownership) -> None:
         state = Partitions()
+        sealing = Sealing(self._settings.seal_after_days)
         adopted: StreamState | None = None
         balanced = purged = float("-inf")
         while True:
@@ -86,6 +88,7 @@ class MeteringWorker:
                 balanced = time.monotonic()
                 if await asyncio.to_thread(ownership.balance):
                     state = await asyncio.to_thread(load_partitions, connection, ownership.owned)
+                    sealing = Sealing(self._settings.seal_after_days)
                     log.info("metering worker %d owns %s", self._index, sorted(ownership.owned))
                     self._intake.read(state)
             stream, messages = await self._intake.gather()
@@ -94,6 +97,7 @@ class MeteringWorker:
                 state.adopt(stream.created, stream.last_sequence)
             if await asyncio.to_thread(advance, connection, state, messages):
                 await self._announce(state)
+            await asyncio.to_thread(sealing.work, connection, state, not messages)
             if stream is not None and 0 in state.stream and time.monotonic() - purged > PURGE_EVERY_S:
                 purged = time.monotonic()
                 await self._purge(connection, stream.created)

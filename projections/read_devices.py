@@ -8,6 +8,8 @@ from uuid import UUID
 from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
+from projections.day_codec import DAY_SLOTS
+from projections.read_sealed import newest_sealed
 from projections.visibility import Scope
 
 Connection = AsyncConnection[Any]
@@ -122,20 +124,53 @@ async def order(db: Connection, position: int) -> OrderRow | None:
 
 async def last_slot(db: Connection, number: int) -> int | None:
     """The newest slot a device has a reading for."""
-    cursor = await db.execute("select max(slot) from reading where device = %s", (number,))
-    row = await cursor.fetchone()
-    return None if row is None or row[0] is None else int(row[0])
+    found = await _newest(db, _ANY, number)
+    return None if found is None else found[0]
 
 
 async def reported_stock(db: Connection, household_id: UUID) -> ReportedStock | None:
     """The state of charge its batteries last reported, Wh, summed; None where none ever did."""
-    async with db.cursor(row_factory=class_row(ReportedStock)) as cursor:
-        await cursor.execute(
-            """select coalesce(sum(last.soc_wh), 0)::bigint as soc_wh, max(last.slot) as slot
-               from device d cross join lateral (
-                 select soc_wh, slot from reading where device = d.number and soc_wh is not null
-                 order by slot desc limit 1) last
-               where d.household_id = %s and d.kind = 'BATTERY' and d.until is null having count(*) > 0""",
-            (household_id,),
-        )
-        return await cursor.fetchone()
+    cursor = await db.execute(
+        "select number from device where household_id = %s and kind = 'BATTERY' and until is null",
+        (household_id,),
+    )
+    batteries = [await _newest(db, _WITH_SOC, number) for (number,) in await cursor.fetchall()]
+    reports = [report for report in batteries if report is not None]
+    if not reports:
+        return None
+    return ReportedStock(soc_wh=sum(wh for _, wh in reports), slot=max(slot for slot, _ in reports))
+
+
+_Open = tuple[LiteralString, str | None]
+_ANY: _Open = ("slot, 0 as value from reading where device = %(device)s", None)
+_WITH_SOC: _Open = (
+    "slot, soc_wh as value from reading where device = %(device)s and soc_wh is not null",
+    "soc_wh",
+)
+
+
+async def _newest(db: Connection, wanted: _Open, number: int) -> tuple[int, int] | None:
+    """The newest reading that is wanted, slot and value, open or sealed."""
+    among, value = wanted
+    statement: LiteralString = (
+        "with found as (select "
+        + among
+        + """ order by slot desc limit 1)
+          select slot, value, newest_day, newest_soc_day from (select) one left join found on true
+          left join sealed_device on device = %(device)s"""
+    )
+
+    async def ask() -> tuple[tuple[int, int] | None, int | None]:
+        cursor = await db.execute(statement, {"device": number})
+        slot, found, newest_day, newest_soc_day = (await cursor.fetchall())[0]
+        day = newest_day if value is None else newest_soc_day
+        return None if slot is None else (slot, found), day
+
+    found, day = await ask()
+    if day is None or (found is not None and found[0] // DAY_SLOTS > day):
+        return found
+    async with db.transaction():  # one snapshot: a reading is either a row in it or sealed
+        await db.execute("set transaction isolation level repeatable read")
+        found, _ = await ask()
+        sealed = await newest_sealed(db, number, value)
+    return max((one for one in (sealed, found) if one is not None), default=None)

@@ -9,6 +9,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
 from projections.expected_readings import Span
+from projections.read_sealed import SEALED_BETWEEN, bucketed, consumed, opened, total
 
 Connection = AsyncConnection[Any]
 Wh = list[int | None]
@@ -132,28 +133,80 @@ async def grid_energy(db: Connection, edges: Sequence[int]) -> Sums:
 
 async def device_energy(db: Connection, number: int, edges: Sequence[int]) -> Sums:
     """A device's own readings, Wh; `counted` are the slots it reported."""
-    statement = _BUCKET + "count(*), " + _SUM_OF_TERMS + " from reading where device = %(subject)s" + _BETWEEN
-    return await _sums(db, statement, number, TERMS, edges)
+    statement = (
+        _BUCKET
+        + "count(*), "
+        + _SUM_OF_TERMS
+        + ", null::bytea from reading where device = %(subject)s"
+        + _BETWEEN
+        + """ union all select null, null, null, null, null, null, null, null, measured
+             from sealed_day join sealed_device using (grp) where device = %(subject)s"""
+        + SEALED_BETWEEN
+    )
+    sums = Sums(
+        edges=edges,
+        columns={name: [None] * (len(edges) - 1) for name in TERMS},
+        counted=[0] * (len(edges) - 1),
+    )
+    sealed: list[bytes] = []
+    for bucket, count, *values, measured in await _rows(db, statement, number, edges):
+        if measured is not None:
+            sealed.append(measured)
+            continue
+        sums.counted[bucket] = int(count)
+        for name, value in zip(TERMS, values, strict=True):
+            sums.columns[name][bucket] = value
+    readings = await opened(sealed, [number], edges[0], edges[-1])
+    for bucket, found in bucketed(readings, edges):
+        sums.counted[bucket] += len(found)
+        for place, name in enumerate(TERMS):
+            _add(sums.columns[name], bucket, total(found.values[:, place]))
+    return sums
 
 
 async def device_ranking(db: Connection, household_id: UUID, edges: Sequence[int]) -> list[DeviceSum]:
     """What a household's appliances and vehicles consumed, the most first."""
-    statement = """
-        select d.device_id, width_bucket(r.slot, %(edges)s::int[]) - 1,
-               sum(coalesce(r.consumption_wh, r.charge_wh))::bigint
-        from device d join reading r on r.device = d.number
-        where d.household_id = %(subject)s and d.kind in ('APPLIANCE', 'VEHICLE')
-          and r.slot >= %(first)s and r.slot < %(end)s
+    statement: LiteralString = (
+        """
+        with asked as (select device_id, number from device
+                       where household_id = %(subject)s and kind in ('APPLIANCE', 'VEHICLE'))
+        select device_id, number, null::int, null::bigint, null::bytea from asked
+        union all
+        select device_id, number, width_bucket(r.slot, %(edges)s::int[]) - 1,
+               sum(coalesce(r.consumption_wh, r.charge_wh))::bigint, null
+        from asked join reading r on r.device = number
+        where r.slot >= %(first)s and r.slot < %(end)s
           and coalesce(r.consumption_wh, r.charge_wh) is not null
-        group by 1, 2"""
+        group by 1, 2, 3
+        union all
+        select null, null, null, null, measured from sealed_day
+        where grp in (select grp from sealed_device join asked on device = number)"""
+        + SEALED_BETWEEN
+    )
     columns: dict[UUID, Wh] = {}
-    for device_id, bucket, energy in await _rows(db, statement, household_id, edges):
-        columns.setdefault(device_id, [None] * (len(edges) - 1))[bucket] = energy
+    asked: dict[int, UUID] = {}
+    sealed: list[bytes] = []
+    for device_id, number, bucket, energy, measured in await _rows(db, statement, household_id, edges):
+        if measured is not None:
+            sealed.append(measured)
+        elif bucket is None:
+            asked[number] = device_id
+        else:
+            columns.setdefault(device_id, [None] * (len(edges) - 1))[bucket] = energy
+    readings = await opened(sealed, list(asked), edges[0], edges[-1])
+    for bucket, found in bucketed(readings, edges):
+        for number, wh in consumed(found):
+            _add(columns.setdefault(asked[number], [None] * (len(edges) - 1)), bucket, wh)
     sums = [
         DeviceSum(device_id=device_id, energy_wh=sum(value or 0 for value in found), columns=found)
         for device_id, found in columns.items()
     ]
     return sorted(sums, key=lambda entry: (-entry.energy_wh, entry.device_id))
+
+
+def _add(column: Wh, bucket: int, wh: int | None) -> None:
+    if wh is not None:
+        column[bucket] = (column[bucket] or 0) + wh
 
 
 async def household_span(db: Connection, number: int) -> list[Span]:

@@ -1,5 +1,6 @@
 """Reading energy as it was known at some time: readings replaced or received since then do not count."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, LiteralString
@@ -9,11 +10,14 @@ import numpy as np
 from psycopg import AsyncConnection
 
 from projections.binary_copy import MISSING, Array, Ints
+from projections.day_codec import NAMED, DayReadings, decode
 from projections.household_balance import APPLIANCES, CONSUMPTION, TERMS, Devices, balances
 from projections.metered_homes import KIND_CODE, NEVER, Homes
 from projections.metering_tables import VALUES
 from projections.read_energy import TERMS as TERM_NAMES
 from projections.read_energy import DeviceSum, Sums, Wh
+from projections.read_sealed import SEALED_BETWEEN
+from projections.readings import microseconds
 
 Connection = AsyncConnection[Any]
 
@@ -21,7 +25,7 @@ _HOUSEHOLD: LiteralString = """
 select household, household_id, area_id::text, latitude_deg, longitude_deg
 from meter_household where household = %s"""
 _DEVICES: LiteralString = """
-select device, device_id, kind, since_slot, coalesce(until_slot, %s), efficiency_permille, capacity_wh
+select device, device_id::text, kind, since_slot, coalesce(until_slot, %s), efficiency_permille, capacity_wh
 from meter_device where household = %s order by device"""
 _VALUES: LiteralString = """
 device, slot, consumption_wh, production_wh, grid_import_wh, grid_export_wh, charge_wh, discharge_wh, soc_wh,
@@ -30,15 +34,18 @@ _AMONG: LiteralString = (
     "device = any(%(devices)s) and slot >= %(first)s and slot < %(end)s and known_at <= %(as_of)s"
 )
 _READINGS: LiteralString = (
-    "select "
+    "select null::bytea, null::bytea, "
     + _VALUES
     + " from reading where "
     + _AMONG
-    + " union all select "
+    + " union all select null, null, "
     + _VALUES
     + " from superseded where "
     + _AMONG
     + " and superseded_at > %(as_of)s"
+    + """ union all select measured, named, null, null, null, null, null, null, null, null, null, null
+          from sealed_day where grp in (select grp from sealed_device where device = any(%(devices)s))"""
+    + SEALED_BETWEEN
 )
 
 
@@ -98,9 +105,27 @@ async def _readings(db: Connection, homes: Homes, edges: Sequence[int], as_of: d
     readings = np.full((len(numbers), end - first, len(VALUES)), MISSING, dtype=np.int64)
     wanted = {"devices": numbers, "first": first, "end": end, "as_of": as_of}
     index = {number: place for place, number in enumerate(numbers)}
-    for device, slot, *values in await (await db.execute(_READINGS, wanted)).fetchall():
-        readings[index[device], slot - first] = [MISSING if value is None else value for value in values]
+    sealed: list[tuple[bytes, bytes]] = []
+    for measured, named, device, slot, *values in await (await db.execute(_READINGS, wanted)).fetchall():
+        if measured is not None:
+            sealed.append((measured, named))
+        else:
+            readings[index[device], slot - first] = [MISSING if value is None else value for value in values]
+    for part in sealed:
+        found = await asyncio.to_thread(_known_then, *part, numbers, range(first, end), as_of)
+        place = [index[device] for device in found.device.tolist()]
+        readings[place, found.slot - first] = found.values
     return readings
+
+
+def _known_then(
+    measured: bytes, named: bytes, devices: Sequence[int], slots: range, as_of: datetime
+) -> DayReadings:
+    """What these devices have in a sealed day of these slots that was known at a time."""
+    found = decode(measured, named)
+    known = found.named[:, NAMED.index("known_at")] <= microseconds(as_of)
+    known &= np.isin(found.device, devices) & (found.slot >= slots.start) & (found.slot < slots.stop)
+    return found.at(np.flatnonzero(known))
 
 
 def _bucketed(wh: Ints, starts: Array) -> Wh:

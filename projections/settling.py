@@ -218,6 +218,16 @@ def _moved_stock(household: Ints, old: _FlowRows, new: _FlowRows) -> Ints:
 def _flows(
     connection: Connection, homes: Homes, household: Ints, slot: Ints, rows: Balances, shares: Shares
 ) -> _FlowRows:
+    start = np.zeros((len(household), len(STOCK)), dtype=np.int64)
+    if homes.households["battery"][household].any():
+        start = _stock_before(connection, homes, household, slot)
+    return flow_rows(homes, household, slot, rows, shares, start)
+
+
+def flow_rows(
+    homes: Homes, household: Ints, slot: Ints, rows: Balances, shares: Shares, start: Ints
+) -> _FlowRows:
+    """The flows of these keys, sorted; `start` has at each the stock before its household's first one."""
     known = rows.exists & (rows.values[:, :TERMS] != MISSING).all(axis=1)
     values = np.full((len(household), len(_FLOW_COLUMNS)), MISSING, dtype=np.int64)
     at = np.flatnonzero(known)
@@ -227,8 +237,9 @@ def _flows(
     to_load, to_battery = received_to(flow, received)
     discharges = no_discharges(len(at))
     if homes.households["battery"][household[at]].any():
-        start = _stock_before(connection, homes, household, slot)[at]
-        discharges = carry_stock(homes, household[at], slot[at], flow, terms[:, STORED], to_battery, start)
+        discharges = carry_stock(
+            homes, household[at], slot[at], flow, terms[:, STORED], to_battery, start[at]
+        )
     columns = [
         terms[:, CONSUMPTION], terms[:, PRODUCTION], flow.pv_to_load, flow.pv_to_battery, flow.pv_to_grid,
         flow.grid_to_battery, flow.battery_to_load, flow.battery_to_grid, flow.grid_to_load,
@@ -294,6 +305,13 @@ def _write_flows(
                 where t.household = s.household and t.slot = s.slot"""
         )
     rows = differs[new.exists[differs]]
+    copy_flows(connection, homes, household, slot, new, rows)
+
+
+def copy_flows(
+    connection: Connection, homes: Homes, household: Ints, slot: Ints, new: _FlowRows, rows: Ints
+) -> None:
+    """Appends these rows of `new` to the table."""
     columns = {
         "household": homes.households["number"][household[rows]],
         "slot": slot[rows],

@@ -10,7 +10,10 @@ PARTITIONS = 16
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Where the servers are, which clock runs, and the key that signs tokens."""
+    """Where the servers are, which clock runs, and the key that signs tokens.
+
+    After `seal_after_days` settled days a day's readings are stored in their dense form.
+    """
 
     database_url: str
     nats_url: str
@@ -22,6 +25,7 @@ class Settings:
     clock_start: datetime
     embedded: bool
     host: str = "127.0.0.1"
+    seal_after_days: int = 3
 
     @classmethod
     def from_environment(cls) -> "Settings":
@@ -40,4 +44,5 @@ class Settings:
             ).astimezone(UTC),
             embedded=env.get("SMARTRIX_EMBEDDED", "") == "1",
             host=env.get("SMARTRIX_HOST", "127.0.0.1"),
+            seal_after_days=int(env.get("SMARTRIX_SEAL_AFTER_DAYS", "3")),
         )
