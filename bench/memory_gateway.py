@@ -33,6 +33,9 @@ class Memory:
         self._breakdowns: dict[tuple[int, ...], dict[UUID, Breakdown]] = {}
         self._filling = asyncio.Lock()
 
+    async def close(self) -> None:
+        """Nothing of its own is open."""
+
     async def clock(self) -> ClockRow | None:
         return await self._database.read(clock)
 
