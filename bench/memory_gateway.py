@@ -33,10 +33,15 @@ class Memory:
         self._breakdowns: dict[tuple[int, ...], dict[UUID, Breakdown]] = {}
         self._filling = asyncio.Lock()
 
+    async def close(self) -> None:
+        """Nothing of its own is open."""
+
     async def clock(self) -> ClockRow | None:
+        """As Reads; from the database."""
         return await self._database.read(clock)
 
     async def household(self, scope: Scope, household_id: UUID) -> Found | None:
+        """As Reads."""
         if not self._households:
             self._households = await self._database.read(read_together.households, await self._everybody())
         if not (scope.everything or scope.household_id == household_id):
@@ -44,6 +49,7 @@ class Memory:
         return self._households.get(household_id)
 
     async def energy(self, number: int, edges: Sequence[int]) -> Energy:
+        """As Reads."""
         window = tuple(edges)
         async with self._filling:
             if window not in self._energies:
@@ -52,6 +58,7 @@ class Memory:
         return self._energies[window][number]
 
     async def breakdown(self, scope: Scope, household_id: UUID, edges: Sequence[int]) -> Breakdown:
+        """As Reads."""
         del scope
         window = tuple(edges)
         async with self._filling:

@@ -30,6 +30,7 @@ from write_side.app import App
 from write_side.settings import Settings
 
 PLAYGROUND = Path(__file__).parent / "playground" / "dist"
+_CONNECTIONS_OF_READS = 6
 _PROMETHEUS = "text/plain; version=0.0.4"
 
 
@@ -42,7 +43,7 @@ def parts_of(settings: Settings) -> Parts:
         database=database,
         views=views,
         tails=Tails(database, views),
-        reads=Reads(database),
+        reads=Reads(Database(settings.database_url, _CONNECTIONS_OF_READS, plans_once=True)),
         messages=Messages(settings, views.hear),
         app=App(settings.database_url, simulated=settings.simulated),
         metrics=Metrics(),
@@ -64,6 +65,7 @@ def application(parts: Parts) -> Starlette:
             parts.tails.close()
             await parts.messages.close()
             await parts.database.close()
+            await parts.reads.close()
             await asyncio.to_thread(parts.app.close)
 
     return Starlette(routes=_routes(parts), lifespan=lifespan)

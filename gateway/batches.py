@@ -1,7 +1,7 @@
 """Questions of one kind that come while others are being answered are asked together.
 
-An answer is read after its question was put, never before, so nobody gets what was true earlier; a question
-that comes alone is asked at once.
+An answer is read after its question was put, never before, so nobody gets what was true earlier. A question
+that comes alone is asked at once; where many come, they are gathered for two milliseconds.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 LARGEST_BATCH = 128
+GATHERED_FOR_S = 0.002
 
 
 class Batch(Generic[K, V]):
@@ -34,9 +35,13 @@ class Batch(Generic[K, V]):
         return await future
 
     async def _ask_all(self) -> None:
+        is_busy = False
         try:
             while self._waiting:
+                if is_busy:
+                    await asyncio.sleep(GATHERED_FOR_S)
                 asked = [*self._waiting][:LARGEST_BATCH]
+                is_busy = len(asked) > 1
                 waiting = {key: self._waiting.pop(key) for key in asked}
                 try:
                     answers = await self._ask(asked)

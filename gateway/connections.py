@@ -6,14 +6,19 @@ from asyncio import TimerHandle
 from contextlib import suppress
 from typing import Any
 
+from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
 
 FIRST_REQUEST_WITHIN_S = 10.0
 LONGEST_DEAF_S = 10.0
 _TO_HEAR_WHY_S = 5.0
+PUSH = "smartrix.push"
 TOO_SLOW = 1013  # RFC 6455: try again later
 
+_WHY = "too slow: connect again, resume with after"
 _MOST = 24_000
 _FILES_BESIDE = 200
 _FULL = (
@@ -76,11 +81,33 @@ class BoundedSocket(WebSocketsSansIOProtocol):
 
     opened = closed = 0
     _deaf: TimerHandle | None = None
+    _is_cut = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Takes a connection over."""
         BoundedSocket.opened += 1
         super().connection_made(transport)
+
+    def handle_connect(self, event: Request) -> None:
+        """Tells the application that it may push."""
+        super().handle_connect(event)
+        if self.handshake_initiated and not self.handshake_complete:
+            self.scope["extensions"][PUSH] = {"push": self.push}
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """As the library sends; ClientDisconnected once the reader was given up."""
+        if self._is_cut:
+            raise ClientDisconnected
+        await super().send(message)
+
+    async def push(self, payload: bytes) -> None:
+        """Sends a message of text, once the reader has taken enough of those before; ClientDisconnected where
+        it is gone. What a frame is told by anybody else goes through the library; this is the short way."""
+        if not self.writable.is_set():
+            await self.writable.wait()
+        if self.disconnected or self.close_sent:
+            raise ClientDisconnected
+        self.transport.write(_head(len(payload)) + payload)
 
     def pause_writing(self) -> None:
         """The reader is behind."""
@@ -97,7 +124,9 @@ class BoundedSocket(WebSocketsSansIOProtocol):
         BoundedSocket.closed += 1
         self._heard()
         super().connection_lost(exc)
-        self.conn.parser.close()  # it and the connection refer to each other
+        self.conn.parser.close()  # it and the connection refer to each other, and so does what may push
+        if self.handshake_initiated:
+            self.scope["extensions"].pop(PUSH, None)
 
     def _heard(self) -> None:
         if self._deaf is not None:
@@ -106,11 +135,27 @@ class BoundedSocket(WebSocketsSansIOProtocol):
 
     def _cut(self) -> None:
         """The code stands behind what was not read yet; who does not read it either loses the connection."""
-        if not self.close_sent and not self.transport.is_closing():
-            self.conn.send_close(TOO_SLOW, "too slow: connect again, resume with after")
-            self.transport.write(b"".join(self.conn.data_to_send()))
-            self.close_sent = True
-        self._deaf = self.loop.call_later(_TO_HEAR_WHY_S, self.transport.abort)
+        self._deaf = None
+        if self.close_sent or self.transport.is_closing():
+            self.transport.abort()
+            return
+        self.conn.send_close(TOO_SLOW, _WHY)
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = self._is_cut = True
+        self.close_timer = self.loop.call_later(_TO_HEAR_WHY_S, self.transport.abort)
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": TOO_SLOW, "reason": _WHY})
+        if self.read_paused:
+            self.read_paused = False
+            self.transport.resume_reading()
+
+
+def _head(length: int) -> bytes:
+    """The head of a server's frame of text (RFC 6455, 5.2): final, not masked."""
+    if length < 126:
+        return bytes((0x81, length))
+    return (
+        b"\x81\x7e" + length.to_bytes(2, "big") if length < 2**16 else b"\x81\x7f" + length.to_bytes(8, "big")
+    )
 
 
 def http_protocol() -> type[BoundedHTTP]:

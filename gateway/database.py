@@ -20,10 +20,14 @@ _PAUSE_S = 0.05
 
 
 class Database:
-    """At most `size` connections; reads wait for one of them, and are tried again when it breaks."""
+    """At most `size` connections; reads wait for one of them, and are tried again when it breaks.
 
-    def __init__(self, database_url: str, size: int = 12) -> None:
+    With `plans_once` a statement is planned once for all its values: for those that any values suit alike.
+    """
+
+    def __init__(self, database_url: str, size: int = 12, *, plans_once: bool = False) -> None:
         self._url = database_url
+        self._plans = "force_generic_plan" if plans_once else "auto"
         self._places = asyncio.Semaphore(size)
         self._idle: list[Connection] = []
 
@@ -81,5 +85,6 @@ class Database:
                 self._url,
                 autocommit=True,
                 connect_timeout=2,
-                options=f"-c search_path={path} -c statement_timeout={LONGEST_READ_S}s -c TimeZone=UTC",
+                options=f"-c search_path={path} -c statement_timeout={LONGEST_READ_S}s -c TimeZone=UTC"
+                f" -c plan_cache_mode={self._plans}",
             )

@@ -9,8 +9,8 @@ from typing import Any, cast
 import msgspec
 from cross_web import HTTPException
 from graphql import ExecutionResult as GraphQLResult
-from graphql import GraphQLError, OperationType
-from graphql.execution import execute_root_selection_set
+from graphql import GraphQLError, OperationType, located_error
+from graphql.execution import Executor, execute_root_selection_set
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Message, Receive, Scope, Send
@@ -134,12 +134,11 @@ class GraphQLOverHTTP(GraphQL[Context, None]):
         if isinstance(executor, list) or executor.operation.operation is OperationType.SUBSCRIPTION:
             return None
         begin(context)
-        executed = execute_root_selection_set(executor)
-        result = await executed if executor.is_awaitable(executed) else executed
-        errors = cast(GraphQLResult, result).errors or []
+        result = await _executed(executor)
+        errors = result.errors or []
         if errors:
             schema._process_errors(errors)
-        told = ExecutionResult(data=cast(GraphQLResult, result).data, errors=errors or None)
+        told = ExecutionResult(data=result.data, errors=errors or None)
         answer = await self.process_result(request, told)
         return self._in_media_type(request, Response(msgspec.json.encode(answer)))
 
@@ -212,6 +211,14 @@ class GraphQLOverHTTP(GraphQL[Context, None]):
         if response.status_code == 503:
             response.headers["retry-after"] = "1"
         return response
+
+
+async def _executed(executor: Executor[Any]) -> GraphQLResult:
+    try:
+        executed = execute_root_selection_set(executor)
+        return cast(GraphQLResult, await executed if executor.is_awaitable(executed) else executed)
+    except Exception as error:
+        return GraphQLResult(None, [located_error(error)])
 
 
 async def _simple_operation(request: Request) -> tuple[str, dict[str, Any] | None, str | None] | None:

@@ -24,9 +24,10 @@ class Pushes:
         self._executor = executor
         self._type = cast(GraphQLObjectType, told)
         self._selection: Selection | None = executor.plain_selection(self._type, details)
-        self._head = f'{{"id":{json.dumps(operation_id)},"type":"next","payload":{{"data":{{"{name}":'
+        head = f'{{"id":{json.dumps(operation_id)},"type":"next","payload":{{"data":{{"{name}":'
+        self._head = head.encode()
 
-    def text(self, event: Any) -> str | None:
+    def text(self, event: Any) -> bytes | None:
         """The whole message for an event; None where it is to be executed by graphql-core."""
         told = self._executor.plain_object(self._type, self._selection, event)
-        return None if told is None else f"{self._head}{msgspec.json.encode(told).decode()}}}}}}}"
+        return None if told is None else self._head + msgspec.json.encode(told) + b"}}}"

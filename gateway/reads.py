@@ -18,7 +18,7 @@ _MOST_WINDOWS = 256
 
 
 class Reads:
-    """One for a gateway process. None of it is remembered."""
+    """One for a gateway process, on connections of its own. None of it is remembered."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -28,6 +28,10 @@ class Reads:
         )
         self._energies: OrderedDict[Edges, Batch[int, Energy | None]] = OrderedDict()
         self._breakdowns: OrderedDict[Edges, Batch[UUID, Breakdown]] = OrderedDict()
+
+    async def close(self) -> None:
+        """Closes its connections."""
+        await self._database.close()
 
     async def clock(self) -> ClockRow | None:
         """The clock, None before the grid is founded."""

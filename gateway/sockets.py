@@ -17,6 +17,7 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.types import Subscr
 from strawberry.types.execution import ExecutionResult
 from strawberry.utils.aio import aclosing
 
+from gateway.connections import PUSH
 from gateway.context import Context
 from gateway.context import operation as operation_of_task
 from gateway.execution import PlainFieldsFirst
@@ -79,12 +80,13 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
         self, operation: Operation[Context, None], executor: PlainFieldsFirst, source: AsyncIterable[Any]
     ) -> None:
         pushes = Pushes(operation.id, executor)
+        push = cast(ASGIWebSocketAdapter, self.websocket).ws.scope["extensions"][PUSH]["push"]
         try:
             async with aclosing(source):
                 async for event in source:
                     text = pushes.text(event)
                     if text is not None:
-                        await cast(ASGIWebSocketAdapter, self.websocket).ws.send_text(text)
+                        await push(text)
                         continue
                     operation_of_task().begin_push()
                     executed = execute_subscription_event(executor.build_per_event_executor(event))

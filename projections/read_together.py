@@ -15,6 +15,7 @@ from projections.read_clock import ClockRow
 from projections.read_devices import DeviceRow
 from projections.read_energy import TERMS, DeviceSum, Sums, Wh
 from projections.read_households import HouseholdRow
+from projections.read_sealed import SEALED_BETWEEN, bucketed, consumed, opened
 
 Connection = AsyncConnection[Any]
 Found = tuple[HouseholdRow, ClockRow | None]
@@ -46,7 +47,7 @@ from unnest(%(subjects)s::bigint[]) as asked (household) left join bucket using 
 _BREAKDOWN: LiteralString = """
 select d.device_id, d.number, d.household_id, d.kind, d.name, d.since, d.until, d.flexibility,
        d.rated_power_w, d.capacity_wh, d.reserve_wh, d.efficiency_permille, d.tilt_deg, d.azimuth_deg,
-       d.switched_on, used.buckets, used.energies
+       d.switched_on, used.buckets, used.energies, null::bytea
 from device d left join lateral (
     select array_agg(bucket) as buckets, array_agg(energy) as energies from (
         select width_bucket(slot, %(edges)s::int[]) - 1 as bucket,
@@ -54,7 +55,13 @@ from device d left join lateral (
         from reading where device = d.number and slot >= %(first)s and slot < %(end)s
           and coalesce(consumption_wh, charge_wh) is not null group by 1) as bucket
     ) used on d.kind in ('APPLIANCE', 'VEHICLE')
-where d.household_id = any(%(subjects)s) order by d.number"""
+where d.household_id = any(%(subjects)s)
+union all
+select null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null,
+       measured
+from sealed_day where grp in (
+    select grp from sealed_device join device d on d.number = sealed_device.device
+    where d.household_id = any(%(subjects)s) and d.kind in ('APPLIANCE', 'VEHICLE'))"""
 
 
 async def households(db: Connection, household_ids: Sequence[UUID]) -> dict[UUID, Found]:
@@ -84,17 +91,41 @@ async def breakdowns(
 ) -> dict[UUID, Breakdown]:
     """All devices each of these households ever had, in the order they were attached; and what each consumed
     in all and in each bucket, as `read_energy.device_ranking` has it, None for those that measured none."""
-    found: dict[UUID, Breakdown] = {}
-    for row in await _between(db, _BREAKDOWN, household_ids, edges):
-        device = DeviceRow(**_named(DeviceRow, row))
-        buckets, energies = row[15:]
-        used = None
+    there: list[DeviceRow] = []
+    used: dict[int, Wh] = {}
+    sealed: list[bytes] = []
+    for row in await _between(db, _BREAKDOWN + SEALED_BETWEEN, household_ids, edges):
+        *_, buckets, energies, measured = row
+        if measured is not None:
+            sealed.append(measured)
+            continue
+        there.append(DeviceRow(**_named(DeviceRow, row)))
         if buckets is not None:
-            used = DeviceSum(
-                device_id=device.device_id, energy_wh=sum(energies), columns=_spread(energies, buckets, edges)
-            )
-        found.setdefault(device.household_id, []).append((device, used))
+            used[there[-1].number] = _spread(energies, buckets, edges)
+    await _add_sealed(used, sealed, [device.number for device in there if device.kind in _CONSUMERS], edges)
+    found: dict[UUID, Breakdown] = {}
+    for device in sorted(there, key=lambda device: device.number):
+        sums = _device_sum(device, used.get(device.number))
+        found.setdefault(device.household_id, []).append((device, sums))
     return found
+
+
+async def _add_sealed(
+    used: dict[int, Wh], sealed: Sequence[bytes], numbers: Sequence[int], edges: Sequence[int]
+) -> None:
+    """Adds what these devices consumed in sealed days."""
+    readings = await opened(sealed, numbers, edges[0], edges[-1])
+    for bucket, part in bucketed(readings, edges):
+        for number, wh in consumed(part):
+            column = used.setdefault(number, [None] * (len(edges) - 1))
+            column[bucket] = (column[bucket] or 0) + wh
+
+
+def _device_sum(device: DeviceRow, column: Wh | None) -> DeviceSum | None:
+    if column is None:
+        return None
+    energy_wh = sum(wh or 0 for wh in column)
+    return DeviceSum(device_id=device.device_id, energy_wh=energy_wh, columns=column)
 
 
 def ranked(sums: Iterable[DeviceSum]) -> list[DeviceSum]:
@@ -102,6 +133,7 @@ def ranked(sums: Iterable[DeviceSum]) -> list[DeviceSum]:
     return sorted(sums, key=lambda entry: (-entry.energy_wh, entry.device_id))
 
 
+_CONSUMERS = ("APPLIANCE", "VEHICLE")
 _COLUMNS = (*TERMS, "untracked_wh")
 
 

@@ -8,5 +8,5 @@ def test_a_short_run_tells_its_figures() -> None:
     for part in ("postgres", "nats", "gateway", "metering-0", "views", "standing-orders", "relay"):
         held = figures[f"soak: {part}, memory over the second half"]
         assert held.unit == "MiB/min"
-        assert held.beside
+        assert held.beside is not None
     assert {"soak: reads, p99", "soak: commands, p99"} <= figures.keys()

@@ -14,8 +14,9 @@ from projections import sealed_days
 from projections.metering_batch import Partitions, StreamMessage, advance
 from projections.metering_rebuild import compare, rebuild
 from projections.read_devices import last_slot, reported_stock
-from projections.read_energy import device_energy, device_ranking, household_energy
+from projections.read_energy import device_energy, device_ranking, household_energy, household_span
 from projections.read_energy_as_of import energy_as_of, ranking_as_of
+from projections.read_together import breakdowns, energies, ranked
 from projections.schemas import search_path
 from projections.sealed_days import assign_groups, seal_next
 from projections.sealing import Sealing
@@ -101,8 +102,14 @@ async def _ask(url: str) -> list[Any]:
         for number, household_id in sorted(homes):
             answers.append(await reported_stock(db, household_id))
             for window in edges:
-                answers.append(await household_energy(db, number, window))
-                answers.append(await device_ranking(db, household_id, window))
+                energy = await household_energy(db, number, window)
+                spans = await household_span(db, number)
+                assert (await energies(db, [number], window))[number] == (energy, spans)
+                answers.append(energy)
+                ranking = await device_ranking(db, household_id, window)
+                together = (await breakdowns(db, [household_id], window)).get(household_id, [])
+                assert ranked(sums for _, sums in together if sums is not None) == ranking
+                answers.append(ranking)
                 answers += [await energy_as_of(db, number, window, at) for at in times]
                 answers += [await ranking_as_of(db, number, window, at) for at in times]
         for (number,) in devices:
