@@ -16,6 +16,7 @@ from deploy.checks import run_checks
 from deploy.grid import REPOSITORY, Grid, Place
 from deploy.serve import serve
 from deploy.setup_error import SetupError
+from gateway import importing
 from projections import rebuild
 from simulator import replay
 from simulator.scenarios import play
@@ -61,6 +62,14 @@ def _arguments() -> argparse.ArgumentParser:
     rebuilt = commands.add_parser("rebuild", help="a projection afresh, swapped in")
     rebuilt.add_argument("name", metavar="NAME")
     rebuilt.set_defaults(run=_rebuild)
+    imported = commands.add_parser(
+        "import",
+        help="households with their devices from a CSV file",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=importing.FORMAT,
+    )
+    imported.add_argument("file", type=_path, metavar="FILE")
+    imported.set_defaults(run=_import)
     check = commands.add_parser("check", help="every live table against a rebuilt one, row by row")
     check.set_defaults(run=_check)
     measured = commands.add_parser("bench", help="figures, each beside its limit or rival in the same run")
@@ -70,7 +79,7 @@ def _arguments() -> argparse.ArgumentParser:
     measured.set_defaults(run=lambda chosen: run_bench(chosen.name, chosen.json, chosen.scale))
     for command in (scenario, replayed):
         command.add_argument("--url", help="a running grid's address")
-    for command in (scenario, served, replayed, rebuilt, check):
+    for command in (scenario, served, replayed, rebuilt, imported, check):
         command.add_argument(
             "--home", type=_path, default=_default_home(), metavar="DIR", help="default: .grid"
         )
@@ -128,18 +137,29 @@ def _check(chosen: argparse.Namespace) -> int:
     return _on_projections(chosen.home, ["check"])
 
 
+def _import(chosen: argparse.Namespace) -> int:
+    if not chosen.file.is_file():
+        print(f"smartrix: there is no file {chosen.file}", file=sys.stderr)
+        return 2
+    return _with_database(chosen.home, lambda: importing.main(chosen.file, os.environ["DATABASE_URL"]))
+
+
 def _on_projections(home: Path, arguments: list[str]) -> int:
+    return _with_database(home, lambda: rebuild.main(arguments))
+
+
+def _with_database(home: Path, work: Callable[[], int]) -> int:
     """Beside a grid that runs in the home, else with only its servers up."""
     run = running(home)
     if run is None and not (home / "postgres-password").exists():
         raise SetupError(f"there is no grid in {home}: ./run.sh serve makes one, --home names another")
     if run is not None:
         os.environ.update(_addresses(run["databaseUrl"], run["natsUrl"]))
-        return rebuild.main(arguments)
+        return work()
     with Grid(home, parts=["device-access"]) as grid:
         grid.wait_for_servers()
         os.environ.update(_addresses(grid.database_url, grid.nats_url))
-        return rebuild.main(arguments)
+        return work()
 
 
 def _addresses(database_url: str, nats_url: str) -> dict[str, str]:

@@ -4,7 +4,7 @@ import contextvars
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Concatenate, ParamSpec, TypeVar
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import strawberry
 from starlette.requests import HTTPConnection
@@ -12,6 +12,7 @@ from starlette.requests import HTTPConnection
 from gateway.access import Principal
 from gateway.database import Connection, Database
 from gateway.faults import Fault, not_ready
+from gateway.identity import fresh_id
 from gateway.messages import Messages
 from gateway.metrics import Metrics
 from gateway.positions import Place
@@ -44,7 +45,7 @@ class Parts:
 class Operation:
     """One query, mutation or push: its correlation id, and what it has read so far."""
 
-    correlation: str = field(default_factory=lambda: str(uuid4()))
+    correlation: str = field(default_factory=fresh_id)
     slots: int = 0
     nodes: int = 0
 

@@ -10,7 +10,7 @@ from strawberry import relay
 
 from gateway import refusals
 from gateway.context import Info
-from gateway.described import taken
+from gateway.described import taken, told
 from gateway.devices import Device, DeviceOrder, order_of, visible_device
 from gateway.identity import raw_id
 from gateway.permission import inside
@@ -76,17 +76,32 @@ class SwitchDeviceInput:
 class DevicePayload:
     """The device as it stands now."""
 
-    position: Position = strawberry.field(description="The receipt: `after` takes it.")
-    device: Device | None = strawberry.field(description="The device; null while the view is behind.")
+    raw_device_id: strawberry.Private[UUID]
+    receipt: strawberry.Private[Receipt]
+
+    @told
+    def position(self) -> Position:
+        """The receipt: `after` takes it."""
+        return written(self.receipt.position)
+
+    @told
+    async def device(self, info: Info) -> Device | None:
+        """The device; null while the view is behind."""
+        place = Place(self.receipt.position)
+        reached = await info.context.parts.views.reached("households", place.position)
+        return await visible_device(info.context, self.raw_device_id, after=place) if reached else None
 
 
 @inside
-class SwitchDevicePayload:
+class SwitchDevicePayload(DevicePayload):
     """The order that was sent."""
 
-    position: Position = strawberry.field(description="The receipt: `after` takes it.")
-    device: Device | None = strawberry.field(description="The device; null while the view is behind.")
-    order: DeviceOrder | None = strawberry.field(description="The order; null while the view is behind.")
+    @told
+    async def order(self, info: Info) -> DeviceOrder | None:
+        """The order; null while the view is behind."""
+        await info.context.parts.views.reached("households", self.receipt.position)
+        row = await info.context.read(read_devices.order, self.receipt.position)
+        return None if row is None else order_of(row)
 
 
 AttachDeviceResult = Annotated[
@@ -126,7 +141,7 @@ async def attach_device(info: Info, input: AttachDeviceInput) -> AttachDeviceRes
         tilt_deg=input.tilt_deg,
         azimuth_deg=input.azimuth_deg,
     )
-    return await _payload(info, await send(info, command, key), device_id)
+    return DevicePayload(raw_device_id=device_id, receipt=await send(info, command, key))
 
 
 async def detach_device(info: Info, input: DetachDeviceInput) -> DetachDeviceResult:
@@ -134,7 +149,7 @@ async def detach_device(info: Info, input: DetachDeviceInput) -> DetachDeviceRes
     household_id, device_id = await _owner(info, input.device_id)
     command = commands.DetachDevice(household_id=household_id, device_id=device_id)
     receipt = await _sent(info, command, input.idempotency_key)
-    return await _payload(info, receipt, device_id)
+    return DevicePayload(raw_device_id=device_id, receipt=receipt)
 
 
 async def switch_device(info: Info, input: SwitchDeviceInput) -> SwitchDeviceResult:
@@ -142,10 +157,7 @@ async def switch_device(info: Info, input: SwitchDeviceInput) -> SwitchDeviceRes
     household_id, device_id = await _owner(info, input.device_id)
     command = commands.SwitchDevice(household_id=household_id, device_id=device_id, on=input.on)
     receipt = await _sent(info, command, input.idempotency_key)
-    payload = await _payload(info, receipt, device_id)
-    row = await info.context.read(read_devices.order, receipt.position)
-    order = None if row is None else order_of(row)
-    return SwitchDevicePayload(position=payload.position, device=payload.device, order=order)
+    return SwitchDevicePayload(raw_device_id=device_id, receipt=receipt)
 
 
 async def _owner(info: Info, global_id: relay.GlobalID) -> tuple[UUID, UUID]:
@@ -164,13 +176,6 @@ async def _sent(info: Info, command: commands.Command, given_key: str | None) ->
         return await send(info, command, key_of(given_key))
     except commands.HouseholdUnknown:
         raise commands.DeviceUnknown from None
-
-
-async def _payload(info: Info, receipt: Receipt, device_id: UUID) -> DevicePayload:
-    reached = await info.context.parts.views.reached("households", receipt.position)
-    stands = Place(receipt.position)
-    device = await visible_device(info.context, device_id, after=stands) if reached else None
-    return DevicePayload(position=written(receipt.position), device=device)
 
 
 def _permille(percent: Decimal) -> int:

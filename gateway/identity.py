@@ -1,5 +1,6 @@
 """Global ids, as Relay has them: a type's name and the raw id."""
 
+from random import getrandbits
 from uuid import UUID
 
 from strawberry import relay
@@ -13,3 +14,11 @@ def raw_id(global_id: relay.GlobalID, type_name: str) -> UUID | None:
         return UUID(global_id.node_id)
     except ValueError:
         return None
+
+
+def fresh_id() -> str:
+    """A new id that nobody has to be unable to guess.
+
+    `uuid4` asks the system for its bits, and back from the system one waits for the writer's thread.
+    """
+    return str(UUID(int=getrandbits(128), version=4))

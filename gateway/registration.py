@@ -10,7 +10,7 @@ from strawberry import relay
 from gateway import refusals
 from gateway.access import mint
 from gateway.context import Info
-from gateway.described import taken
+from gateway.described import taken, told
 from gateway.households import Household, visible_household
 from gateway.identity import raw_id
 from gateway.permission import inside
@@ -75,29 +75,35 @@ class SetConsentInput:
 
 
 @inside
-class RegisterHouseholdPayload:
+class HouseholdPayload:
+    """The household as it stands now."""
+
+    raw_household_id: strawberry.Private[UUID]
+    receipt: strawberry.Private[Receipt]
+
+    @told
+    def position(self) -> Position:
+        """The receipt: `after` takes it."""
+        return written(self.receipt.position)
+
+    @told
+    async def household(self, info: Info) -> Household | None:
+        """The household; null while the view is behind."""
+        place = Place(self.receipt.position)
+        reached = await info.context.parts.views.reached("households", place.position)
+        return await visible_household(info.context, self.raw_household_id, place) if reached else None
+
+
+@inside
+class RegisterHouseholdPayload(HouseholdPayload):
     """The household that signed up, with the tokens it needs."""
 
-    position: Position = strawberry.field(description="The receipt: `after` takes it.")
-    household: Household | None = strawberry.field(
-        description="The household; null while the view is behind."
-    )
     household_id: relay.GlobalID = strawberry.field(
         description="Its id, there even while the view is behind."
     )
     token: str = strawberry.field(description="For its people: Authorization: Bearer TOKEN. 30 days.")
     device_token: str = strawberry.field(
         description="For its devices: the password over MQTT and NATS; the user is `uuid`. 30 days."
-    )
-
-
-@inside
-class HouseholdPayload:
-    """The household as it stands now."""
-
-    position: Position = strawberry.field(description="The receipt: `after` takes it.")
-    household: Household | None = strawberry.field(
-        description="The household; null while the view is behind."
     )
 
 
@@ -155,12 +161,11 @@ async def register_household(info: Info, input: RegisterHouseholdInput) -> Regis
         subscribed_power_w=input.subscribed_power_w,
     )
     receipt = await send(info, command, key)
-    stands = await payload(info, receipt, household_id)
     own, area = str(household_id), receipt.answer["areaId"]
     signing_key = info.context.parts.settings.signing_key
     return RegisterHouseholdPayload(
-        position=stands.position,
-        household=stands.household,
+        raw_household_id=household_id,
+        receipt=receipt,
         household_id=relay.GlobalID("Household", own),
         token=mint(signing_key, "household", own, household=own),
         device_token=mint(signing_key, "device", own, household=own, area=area),
@@ -171,7 +176,8 @@ async def rename_household(info: Info, input: RenameHouseholdInput) -> RenameHou
     """Gives a household another name."""
     household_id = own_household(info, input.household_id)
     command = commands.RenameHousehold(household_id=household_id, name=input.name)
-    return await payload(info, await send(info, command, key_of(input.idempotency_key)), household_id)
+    receipt = await send(info, command, key_of(input.idempotency_key))
+    return HouseholdPayload(raw_household_id=household_id, receipt=receipt)
 
 
 async def join_community(info: Info, input: JoinCommunityInput) -> JoinCommunityResult:
@@ -188,14 +194,15 @@ async def join_community(info: Info, input: JoinCommunityInput) -> JoinCommunity
         if info.context.asker.sees_every_household:
             raise
         raise commands.CommunityUnknown from None
-    return await payload(info, receipt, household_id)
+    return HouseholdPayload(raw_household_id=household_id, receipt=receipt)
 
 
 async def leave_community(info: Info, input: LeaveCommunityInput) -> LeaveCommunityResult:
     """Takes a household out of its community."""
     household_id = own_household(info, input.household_id)
     command = commands.LeaveCommunity(household_id=household_id)
-    return await payload(info, await send(info, command, key_of(input.idempotency_key)), household_id)
+    receipt = await send(info, command, key_of(input.idempotency_key))
+    return HouseholdPayload(raw_household_id=household_id, receipt=receipt)
 
 
 async def set_consent(info: Info, input: SetConsentInput) -> SetConsentResult:
@@ -204,11 +211,5 @@ async def set_consent(info: Info, input: SetConsentInput) -> SetConsentResult:
     command = commands.SetConsent(
         household_id=household_id, purpose=input.purpose, granularity=input.granularity
     )
-    return await payload(info, await send(info, command, key_of(input.idempotency_key)), household_id)
-
-
-async def payload(info: Info, receipt: Receipt, household_id: UUID) -> HouseholdPayload:
-    """The household once the view has what the receipt stands for, or null after two seconds without."""
-    reached = await info.context.parts.views.reached("households", receipt.position)
-    stands = await visible_household(info.context, household_id, Place(receipt.position)) if reached else None
-    return HouseholdPayload(position=written(receipt.position), household=stands)
+    receipt = await send(info, command, key_of(input.idempotency_key))
+    return HouseholdPayload(raw_household_id=household_id, receipt=receipt)

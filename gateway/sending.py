@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import strawberry
 from strawberry import relay
@@ -13,7 +13,7 @@ from gateway import refusals
 from gateway.context import Info, operation
 from gateway.described import description_of
 from gateway.faults import Fault, not_ready
-from gateway.identity import raw_id
+from gateway.identity import fresh_id, raw_id
 from gateway.messages import IntakeFull
 from write_side import commands
 from write_side.app import derived_id
@@ -51,7 +51,7 @@ def mutation(resolver: Callable[..., Any], *roles: str) -> Any:
 def key_of(given: str | None) -> str:
     """The idempotency key, made where none was given; BAD_USER_INPUT for one that cannot be kept."""
     if given is None:
-        return str(uuid4())
+        return fresh_id()
     if not 0 < len(given) <= LONGEST_KEY or not given.isprintable():
         raise Fault("BAD_USER_INPUT", f"idempotencyKey: 1 to {LONGEST_KEY} printable characters")
     return given

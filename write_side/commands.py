@@ -3,24 +3,23 @@
 A command carries the mutation's words; a refusal is named after the broken rule.
 """
 
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
+import msgspec
+
 from write_side.events import AutarkyChange, ConsentPurpose, DeviceKind, Flexibility, Granularity, Stride
 
 
-@dataclass(frozen=True, kw_only=True)
-class FoundGrid:
+class FoundGrid(msgspec.Struct, frozen=True, kw_only=True):
     """Sets the first slot, once; asked again it answers the same grid."""
 
     first_slot_start: datetime
     simulated: bool
 
 
-@dataclass(frozen=True, kw_only=True)
-class RegisterHousehold:
+class RegisterHousehold(msgspec.Struct, frozen=True, kw_only=True):
     """Signs a household up and places it in a community by where it stands."""
 
     household_id: UUID
@@ -31,31 +30,27 @@ class RegisterHousehold:
     subscribed_power_w: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class RenameHousehold:
+class RenameHousehold(msgspec.Struct, frozen=True, kw_only=True):
     """Gives a household another name."""
 
     household_id: UUID
     name: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class JoinCommunity:
+class JoinCommunity(msgspec.Struct, frozen=True, kw_only=True):
     """Moves a household into a community, from the next slot on."""
 
     household_id: UUID
     community_id: UUID
 
 
-@dataclass(frozen=True, kw_only=True)
-class LeaveCommunity:
+class LeaveCommunity(msgspec.Struct, frozen=True, kw_only=True):
     """Takes a household out of its community, from the next slot on."""
 
     household_id: UUID
 
 
-@dataclass(frozen=True, kw_only=True)
-class AttachDevice:
+class AttachDevice(msgspec.Struct, frozen=True, kw_only=True):
     """Attaches a device; `since` None means the slot that runs now."""
 
     device_id: UUID
@@ -72,16 +67,14 @@ class AttachDevice:
     azimuth_deg: int | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class DetachDevice:
+class DetachDevice(msgspec.Struct, frozen=True, kw_only=True):
     """Detaches a device from the next slot on."""
 
     household_id: UUID
     device_id: UUID
 
 
-@dataclass(frozen=True, kw_only=True)
-class SwitchDevice:
+class SwitchDevice(msgspec.Struct, frozen=True, kw_only=True):
     """Switches a device on or off by hand, from the next slot on."""
 
     household_id: UUID
@@ -89,8 +82,7 @@ class SwitchDevice:
     on: bool
 
 
-@dataclass(frozen=True, kw_only=True)
-class AnswerOrder:
+class AnswerOrder(msgspec.Struct, frozen=True, kw_only=True):
     """A device's own answer to an order."""
 
     household_id: UUID
@@ -99,16 +91,14 @@ class AnswerOrder:
     reason: str | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class ExpireOrder:
+class ExpireOrder(msgspec.Struct, frozen=True, kw_only=True):
     """Gives an unanswered order up."""
 
     household_id: UUID
     order_position: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class SetConsent:
+class SetConsent(msgspec.Struct, frozen=True, kw_only=True):
     """Gives or, with `granularity` None, withdraws consent for a purpose."""
 
     household_id: UUID
@@ -116,8 +106,7 @@ class SetConsent:
     granularity: Granularity | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class SetAutarkyRule:
+class SetAutarkyRule(msgspec.Struct, frozen=True, kw_only=True):
     """Sets how autarky is judged; exactly one of the two ids is given."""
 
     household_id: UUID | None
@@ -129,30 +118,26 @@ class SetAutarkyRule:
     minimum_coverage_percent: Decimal
 
 
-@dataclass(frozen=True, kw_only=True)
-class AdvanceClock:
+class AdvanceClock(msgspec.Struct, frozen=True, kw_only=True):
     """Orders the simulated clock to a time to come."""
 
     to: datetime
     stride: Stride
 
 
-@dataclass(frozen=True, kw_only=True)
-class StepClock:
+class StepClock(msgspec.Struct, frozen=True, kw_only=True):
     """Moves the simulated clock by one stride towards its target."""
 
     to: datetime
 
 
-@dataclass(frozen=True, kw_only=True)
-class FinishAdvance:
+class FinishAdvance(msgspec.Struct, frozen=True, kw_only=True):
     """States that an ordered advance is over, with everything its slots caused."""
 
     at: datetime
 
 
-@dataclass(frozen=True, kw_only=True)
-class CloseSlots:
+class CloseSlots(msgspec.Struct, frozen=True, kw_only=True):
     """Closes the slots from `first_slot_start` up to, not including, `end`."""
 
     first_slot_start: datetime
@@ -161,8 +146,7 @@ class CloseSlots:
     silent_sources: tuple[str, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class CorrectSlots:
+class CorrectSlots(msgspec.Struct, frozen=True, kw_only=True):
     """Tells that closed slots have other figures than when they closed."""
 
     community_id: UUID | None
@@ -175,8 +159,7 @@ class CorrectSlots:
     run: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class ChangeAutarky:
+class ChangeAutarky(msgspec.Struct, frozen=True, kw_only=True):
     """States what a closing changed in the autarky of a community and its households."""
 
     community_id: UUID | None
@@ -185,8 +168,7 @@ class ChangeAutarky:
     community: AutarkyChange | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class MarkRead:
+class MarkRead(msgspec.Struct, frozen=True, kw_only=True):
     """Marks a household's notifications as read up to a position."""
 
     household_id: UUID
@@ -226,7 +208,12 @@ def is_storable(text: str, longest: int) -> bool:
 
 
 class Refusal(Exception):
-    """A rule that a command would break; the text says what the caller can do about it."""
+    """A rule that a command would break; the text says what the caller can do about it.
+
+    `command_number` says which of several that stand or fall together, from 0.
+    """
+
+    command_number = 0
 
 
 class HouseholdUnknown(Refusal):

@@ -4,29 +4,34 @@ A community lies in one network area, so that what it shares never crosses a tra
 founds one founds its area too.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from functools import lru_cache
 from uuid import UUID, uuid5
-
-import psycopg
 
 from write_side.clock import next_slot_start
 from write_side.commands import (
+    AttachDevice,
+    Command,
     CommunityNotJoinable,
     CommunityUnknown,
+    DetachDevice,
     JoinCommunity,
     LeaveCommunity,
     NotInCommunity,
+    RegisterHousehold,
 )
 from write_side.events import CommunityFounded, CommunityJoined, CommunityLeft, Fact
-from write_side.households import known
+from write_side.households import PRODUCTION, known
 from write_side.households import stream_of as household_stream
 from write_side.past import Decision, Fold, Past
-from write_side.rules.placement import Candidate, CommunityRule, cells_around, place
+from write_side.places import RULE as RULE
+from write_side.places import Moved
+from write_side.rules.placement import cells_around, is_on_earth, place
 from write_side.rules.timeslots import slot_of, slot_start
 
-RULE = CommunityRule()
+_ROUNDED_M = 100.0
 _COMMUNITIES = UUID("3b2f4c55-2f1c-4e7e-8d8d-6f1f86f0a7b2")
 
 
@@ -44,47 +49,49 @@ def stream_of(community_id: UUID) -> str:
     return f"community/{community_id}"
 
 
+def ask_ahead(past: Past, group: Iterable[Command]) -> None:
+    """Asks for the communities that newcomers may be placed in, and those whose members change."""
+    cells, household_ids, community_ids = set[str](), set[UUID](), set[UUID]()
+    for command in group:
+        match command:
+            case RegisterHousehold() if is_on_earth(command.latitude_deg, command.longitude_deg):
+                latitude, longitude = float(command.latitude_deg), float(command.longitude_deg)
+                cells.update(_around(round(latitude, 3), round(longitude, 3)))
+            case JoinCommunity():
+                household_ids.add(command.household_id)
+                community_ids.add(command.community_id)
+            case LeaveCommunity() | DetachDevice():
+                household_ids.add(command.household_id)
+            case AttachDevice() if command.kind in PRODUCTION:
+                household_ids.add(command.household_id)
+    if cells or household_ids:
+        past.places.ask_ahead(past.connection, cells, household_ids, community_ids)
+
+
+@lru_cache(4096)
+def _around(latitude_deg: float, longitude_deg: float) -> tuple[str, ...]:
+    """The cells to look in, for all who stand within some 80 m: a thousandth of a degree rounded off."""
+    return tuple(map(str, cells_around(latitude_deg, longitude_deg, RULE.span_m + _ROUNDED_M)))
+
+
 def place_newcomer(past: Past, household_id: UUID, latitude_deg: float, longitude_deg: float) -> Placing:
     """The nearest community with room whose members all stand near enough, else one of its own."""
-    found = place(
-        latitude_deg, longitude_deg, _candidates(past.connection, latitude_deg, longitude_deg), RULE
-    )
+    near = past.places.near(_around(round(latitude_deg, 3), round(longitude_deg, 3)))
+    found = place(latitude_deg, longitude_deg, near, RULE)
     if found is not None:
-        return Placing(found, area_of(past, found), [])
+        return Placing(found, past.places.area_of(found), [])
     community_id = uuid5(_COMMUNITIES, f"community/{household_id}")
     area_id = uuid5(_COMMUNITIES, f"area/{household_id}")
     founded = CommunityFounded(community_id=community_id, area_id=area_id)
     return Placing(community_id, area_id, [(stream_of(community_id), founded)])
 
 
-def _candidates(
-    connection: psycopg.Connection[Any], latitude_deg: float, longitude_deg: float
-) -> list[Candidate[UUID]]:
-    cells = [str(cell) for cell in cells_around(latitude_deg, longitude_deg)]
-    rows = connection.execute(
-        """select community_id, array_agg(latitude), array_agg(longitude) from log.place where community_id in
-             (select community_id from log.place where cell = any(%s))
-           group by community_id order by community_id""",
-        (cells,),
-    )
-    return [Candidate(community_id=row[0], latitudes=row[1], longitudes=row[2]) for row in rows]
-
-
 def _takes(past: Past, community_id: UUID, household_id: UUID) -> bool:
-    """Whether the community as it stands would take the household."""
-    row = past.connection.execute(
-        """select (select latitude from log.place where household_id = %(household)s),
-                  (select longitude from log.place where household_id = %(household)s),
-                  array_agg(latitude), array_agg(longitude)
-           from log.place where community_id = %(community)s""",
-        {"household": household_id, "community": community_id},
-    ).fetchone()
-    assert row is not None
-    latitude, longitude, latitudes, longitudes = row
-    if latitudes is None:
+    """Whether the community as it stands would take the household with what it produces."""
+    candidate, home = past.places.community(community_id), past.places.home(household_id)
+    if candidate is None or home is None:
         return True  # everybody has left: whoever comes stands near enough to nobody
-    candidate = Candidate(community_id=community_id, latitudes=latitudes, longitudes=longitudes)
-    return place(latitude, longitude, [candidate], RULE) is not None
+    return place(home.latitude, home.longitude, [candidate], RULE, home.production_w) is not None
 
 
 @dataclass(frozen=True)
@@ -135,7 +142,7 @@ def handle_join(command: JoinCommunity, past: Past) -> Decision:
     entering = CommunityJoined(
         community_id=command.community_id, household_id=command.household_id, from_slot_start=from_slot
     )
-    return Decision([*facts, (stream, entering)], [_moved(command.household_id, command.community_id)])
+    return Decision([*facts, (stream, entering)], [Moved(command.household_id, command.community_id)])
 
 
 def handle_leave(command: LeaveCommunity, past: Past) -> Decision:
@@ -144,12 +151,8 @@ def handle_leave(command: LeaveCommunity, past: Past) -> Decision:
     if household.community_id is None:
         raise NotInCommunity("the household is in no community")
     left = _left(household.community_id, command.household_id, next_slot_start(past.at))
-    return Decision([(household_stream(command.household_id), left)], [_moved(command.household_id, None)])
+    return Decision([(household_stream(command.household_id), left)], [Moved(command.household_id, None)])
 
 
 def _left(community_id: UUID, household_id: UUID, until: datetime) -> CommunityLeft:
     return CommunityLeft(community_id=community_id, household_id=household_id, until_slot_start=until)
-
-
-def _moved(household_id: UUID, community_id: UUID | None) -> tuple[str, tuple[object, ...]]:
-    return "update log.place set community_id = %s where household_id = %s", (community_id, household_id)

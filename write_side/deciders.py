@@ -1,6 +1,6 @@
 """Which command is decided where."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from write_side import (
@@ -15,7 +15,8 @@ from write_side import (
     registration,
     slots,
 )
-from write_side.past import Decision, Past
+from write_side.clock import CLOCK, CLOCK_STREAM, FOUNDING, GRID_STREAM
+from write_side.past import Decision, Fold, Past
 
 HANDLERS: dict[type, Callable[[Any, Past], Decision]] = {
     commands.FoundGrid: clock.handle_found,
@@ -43,3 +44,14 @@ HANDLERS: dict[type, Callable[[Any, Past], Decision]] = {
 def decide(command: commands.Command, past: Past) -> Decision:
     """The facts a command leads to; raises the Refusal of the rule it would break."""
     return HANDLERS[type(command)](command, past)
+
+
+def ask_ahead(past: Past, group: Sequence[commands.Command]) -> None:
+    """Asks at once for what the commands of a group will look at; a stream that is missed is read later."""
+    folds: dict[str, Fold[Any]] = {GRID_STREAM: FOUNDING, CLOCK_STREAM: CLOCK}
+    for command in group:
+        household_id = getattr(command, "household_id", None)
+        if household_id is not None:
+            folds[households.stream_of(household_id)] = households.HOUSEHOLD
+    past.ask_ahead(folds)
+    communities.ask_ahead(past, group)

@@ -1,9 +1,11 @@
 """Households: what a household's own stream tells of it, its name and its consent."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
+
+import msgspec
+from msgspec.structs import replace
 
 from write_side.commands import (
     HouseholdUnknown,
@@ -27,28 +29,30 @@ from write_side.events import (
     HouseholdRenamed,
 )
 from write_side.past import Decision, Fold, Past
+from write_side.places import NameChanged
 
 LONGEST_NAME = 200
+PRODUCTION = frozenset((DeviceKind.SOLAR, DeviceKind.GENERATOR))
 
 
-@dataclass(frozen=True)
-class Device:
+# States are structs: `msgspec.structs.replace` takes a twentieth of the time of `dataclasses.replace`.
+class Device(msgspec.Struct, frozen=True):
     """What a decision needs to know of an attached device."""
 
     kind: DeviceKind
     since: datetime
     until: datetime | None = None
+    rated_power_w: int = 0
 
 
-@dataclass(frozen=True)
-class Household:
+class Household(msgspec.Struct, frozen=True):
     """A household as its own stream tells it."""
 
     registered: bool = False
     area_id: UUID | None = None
     community_id: UUID | None = None
-    devices: Mapping[UUID, Device] = field(default_factory=dict)
-    consents: Mapping[ConsentPurpose, Granularity | None] = field(default_factory=dict)
+    devices: Mapping[UUID, Device] = msgspec.field(default_factory=dict)
+    consents: Mapping[ConsentPurpose, Granularity | None] = msgspec.field(default_factory=dict)
     consent_version: int = 0
 
 
@@ -62,9 +66,8 @@ def evolve(household: Household, fact: Fact) -> Household:
         case CommunityLeft():
             return replace(household, community_id=None)
         case DeviceAttached():
-            return replace(
-                household, devices={**household.devices, fact.device_id: Device(fact.kind, fact.since)}
-            )
+            device = Device(fact.kind, fact.since, rated_power_w=fact.rated_power_w)
+            return replace(household, devices={**household.devices, fact.device_id: device})
         case DeviceDetached():
             ended = replace(household.devices[fact.device_id], until=fact.until)
             return replace(household, devices={**household.devices, fact.device_id: ended})
@@ -109,11 +112,8 @@ def handle_rename(command: RenameHousehold, past: Past) -> Decision:
     known(past, command.household_id)
     check_name(command.name)
     renamed = HouseholdRenamed(household_id=command.household_id)
-    statement = "update log.place set name = %s where household_id = %s"
-    return Decision(
-        [(stream_of(command.household_id), renamed)],
-        [(statement, (command.name.strip(), command.household_id))],
-    )
+    called = NameChanged(command.household_id, command.name.strip())
+    return Decision([(stream_of(command.household_id), renamed)], [called])
 
 
 def decide_consent(household: Household, command: SetConsent) -> list[Fact]:

@@ -11,7 +11,9 @@ import psycopg
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
 from psycopg.conninfo import conninfo_to_dict
 
+from write_side.arrays import byte_strings, ints, texts
 from write_side.events import Recorded
+from write_side.places import create_places
 from write_side.stored_form import UnknownFact, decode
 
 LOG_LOCK = 0x5371_1061  # any number that nobody else locks
@@ -23,12 +25,6 @@ create table if not exists log.command_key (
     first_position bigint not null, position bigint not null, answer jsonb not null, at timestamptz not null,
     kept_since timestamptz not null default now(), primary key (principal, key));
 create index if not exists command_key_correlation on log.command_key (correlation);
-create table if not exists log.place (
-    household_id uuid primary key, name text, address text,
-    latitude double precision, longitude double precision, cell text,
-    community_id uuid, area_id uuid not null);
-create index if not exists place_cell on log.place (cell);
-create index if not exists place_community on log.place (community_id);
 """
 
 
@@ -48,6 +44,7 @@ def create_log(database_url: str) -> None:
         if connection.execute("select to_regclass('log.fact')").fetchone() == (None,):
             _create_fact_table(parts)
         connection.execute(_BESIDE_THE_LOG)
+        create_places(connection)
 
 
 def _create_fact_table(parts: dict[str, Any]) -> None:
@@ -72,38 +69,60 @@ StoredRow = tuple[int, str, int, str, bytes]  # position before them
 def append(connection: psycopg.Connection[Any], rows: Sequence[Row]) -> list[int]:
     """Appends (stream, version, topic, state) rows, answers their positions in the same order.
 
-    The caller holds the log's lock; a version that stands already raises UniqueViolation.
+    The caller holds the log's lock, so that the positions taken here are one unbroken stretch; a version
+    that stands already raises UniqueViolation.
     """
-    streams, versions, topics, states = (list(column) for column in zip(*rows, strict=True))
-    found = connection.execute(
-        """insert into log.fact (originator_id, originator_version, topic, state)
-           select * from unnest(%s::text[], %s::bigint[], %s::text[], %s::bytea[])
-           returning notification_id""",
-        (streams, versions, topics, states),
-    )
-    return sorted(row[0] for row in found)
+    positions = take_positions(connection, len(rows))
+    append_at(connection, positions, rows)
+    return list(positions)
 
 
-def read_stream(
-    connection: psycopg.Connection[Any], stream: str, *, last_only: bool = False
-) -> list[Recorded]:
-    """The facts of one stream, oldest first; with `last_only` just the newest."""
-    order = "desc limit 1" if last_only else "asc"
-    rows = connection.execute(
-        f"""select notification_id, originator_id, originator_version, topic, state from log.fact
-            where originator_id = %s order by originator_version {order}""",
-        (stream,),
-    )
-    return _recorded(rows)
-
-
-def newest_version(connection: psycopg.Connection[Any], stream: str) -> int:
-    """The version of a stream's newest fact, 0 for none."""
-    row = connection.execute(
-        "select coalesce(max(originator_version), 0) from log.fact where originator_id = %s", (stream,)
+def take_positions(connection: psycopg.Connection[Any], count: int) -> range:
+    """The next positions; whoever holds the log's lock is alone in taking any."""
+    taken = connection.execute(
+        "select setval('log.fact_notification_id_seq', nextval('log.fact_notification_id_seq') + %s)",
+        (count - 1,),
     ).fetchone()
-    assert row is not None
-    return int(row[0])
+    assert taken is not None
+    return range(taken[0] - count + 1, taken[0] + 1)
+
+
+def append_at(connection: psycopg.Connection[Any], positions: range, rows: Sequence[Row]) -> None:
+    """As `append`, at positions that were taken."""
+    streams, versions, topics, states = zip(*rows, strict=True)
+    connection.execute(
+        """insert into log.fact (originator_id, originator_version, topic, state, notification_id)
+           select * from unnest(%b, %b, %b, %b, %b)""",
+        (texts(streams), ints(versions), texts(topics), byte_strings(states), ints(positions)),
+    )
+
+
+def read_streams(
+    connection: psycopg.Connection[Any], whole: Sequence[str], newest: Sequence[str] = ()
+) -> psycopg.Cursor[StoredRow]:
+    """The facts of the streams in `whole`, undecoded, oldest first, and the newest of those in `newest`."""
+    return connection.execute(
+        """select f.* from unnest(%b) wanted (stream), lateral (
+             select notification_id, originator_id, originator_version, topic, state from log.fact
+             where originator_id = stream order by originator_version) f
+           union all
+           select f.* from unnest(%b) wanted (stream), lateral (
+             select notification_id, originator_id, originator_version, topic, state from log.fact
+             where originator_id = stream order by originator_version desc limit 1) f""",
+        (texts(whole), texts(newest)),
+        binary=True,
+    )
+
+
+def newest_versions(connection: psycopg.Connection[Any], streams: Sequence[str]) -> dict[str, int]:
+    """The version of each stream's newest fact; streams without any are left out."""
+    rows = connection.execute(
+        """select stream, version from unnest(%b) wanted (stream), lateral (
+             select originator_version as version from log.fact where originator_id = stream
+             order by originator_version desc limit 1) f""",
+        (texts(streams),),
+    )
+    return dict(rows.fetchall())
 
 
 def read_facts(connection: psycopg.Connection[Any], after: int, limit: int = 1000) -> list[Recorded]:

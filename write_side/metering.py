@@ -5,8 +5,9 @@ from datetime import datetime, timedelta
 from write_side.clock import next_slot_start
 from write_side.commands import AttachDevice, DetachDevice, DeviceAlreadyAttached, DeviceUnknown, InvalidInput
 from write_side.events import DeviceAttached, DeviceDetached, DeviceKind, Fact
-from write_side.households import Household, check_name, known, stream_of
+from write_side.households import PRODUCTION, Household, check_name, known, stream_of
 from write_side.past import Decision, Past
+from write_side.places import ProductionChanged
 from write_side.rules.timeslots import slot_of, slot_start
 
 MOST_DEVICES = 100
@@ -80,10 +81,18 @@ def decide_detach(household: Household, command: DetachDevice, now: datetime) ->
 def handle_attach(command: AttachDevice, past: Past) -> Decision:
     """Attaches a device to a household that exists."""
     facts = decide_attach(known(past, command.household_id), command, past.at)
-    return Decision([(stream_of(command.household_id), fact) for fact in facts])
+    decision = Decision([(stream_of(command.household_id), fact) for fact in facts])
+    if command.kind in PRODUCTION:
+        decision.places.append(ProductionChanged(command.household_id, command.rated_power_w))
+    return decision
 
 
 def handle_detach(command: DetachDevice, past: Past) -> Decision:
     """Detaches a device of the household."""
-    facts = decide_detach(known(past, command.household_id), command, past.at)
-    return Decision([(stream_of(command.household_id), fact) for fact in facts])
+    household = known(past, command.household_id)
+    facts = decide_detach(household, command, past.at)
+    decision = Decision([(stream_of(command.household_id), fact) for fact in facts])
+    device = household.devices[command.device_id]
+    if device.kind in PRODUCTION:
+        decision.places.append(ProductionChanged(command.household_id, -device.rated_power_w))
+    return decision

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
+
 from write_side.clock import FOUNDING, GRID_STREAM, utc_day
 from write_side.commands import CloseSlots, CorrectSlots, InvalidInput, SlotOutOfOrder
 from write_side.events import Fact, SlotClosed, SlotsCorrected
@@ -67,5 +69,5 @@ def handle_correct(command: CorrectSlots, past: Past) -> Decision:
     """States a correction in the stream of its community and month."""
     if command.slots < 1:
         raise InvalidInput("slots: a correction changes at least one slot")
-    fact = SlotsCorrected(**{name: getattr(command, name) for name in command.__dataclass_fields__})
+    fact = SlotsCorrected(**msgspec.structs.asdict(command))
     return Decision([(f"corrections/{command.community_id}/{past.at:%Y-%m}", fact)])

@@ -1,13 +1,14 @@
 """Stories: given what happened, when something is asked, then that follows; pure, or on the real log."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Generic, Self, TypeVar
 from uuid import UUID, uuid4, uuid5
 
 import psycopg
+from msgspec.structs import replace
 
 from write_side.commands import AttachDevice, Command, Refusal, RegisterHousehold
 from write_side.events import DeviceKind, Fact, Flexibility

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from msgspec import structs
 
 from tests.write_side.story import SLOT, LogStory, id_of, register
 from tests.write_side.test_slots import at, close, moved
@@ -33,7 +34,7 @@ def rule(**other: Any) -> SetAutarkyRule:
         dwell_slots=2,
         minimum_coverage_percent=Decimal(90),
     )
-    return replace(command, **other)
+    return structs.replace(command, **other)
 
 
 def rule_set(subject_id: UUID, **other: Any) -> AutarkyRuleSet:
@@ -125,7 +126,7 @@ def changed(slot: int, **other: Any) -> ChangeAutarky:
     command = ChangeAutarky(
         community_id=id_of("village"), slot_start=at(slot), households=(change("anna"),), community=None
     )
-    return replace(command, **other)
+    return structs.replace(command, **other)
 
 
 def test_the_changes_of_a_closing_are_one_fact(story: LogStory) -> None:

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from tests.write_side.story import NEXT, NOW, SLOT, LogStory, attach, given, id_of, register
 from write_side.commands import (
@@ -74,7 +75,7 @@ def order(story: LogStory) -> tuple[LogStory, int]:
 
 def test_an_order_holds_from_a_slot_not_begun_and_for_two_hours() -> None:
     given(HOUSEHOLD, attached()).when(decide_switch, OFF, NOW).then(ordered())
-    on = replace(OFF, on=True)
+    on = structs.replace(OFF, on=True)
     given(HOUSEHOLD, attached()).when(decide_switch, on, NEXT + SLOT / 2).then(
         ordered(on=True, from_slot_start=NEXT + SLOT, valid_until=NEXT + SLOT + timedelta(hours=2))
     )
@@ -153,7 +154,7 @@ def test_a_position_beyond_all_counting_is_no_order(order: tuple[LogStory, int])
 @pytest.mark.parametrize("turned", [False, True])
 def test_an_answer_and_a_new_order_may_wait_together(order: tuple[LogStory, int], turned: bool) -> None:
     story, position = order
-    commands: list[Command] = [replace(OFF, on=True), answer(position)]
+    commands: list[Command] = [structs.replace(OFF, on=True), answer(position)]
     outcomes = story.group(*(reversed(commands) if turned else commands))
     assert [outcome for outcome in outcomes if isinstance(outcome, Exception)] == []
 

@@ -82,10 +82,10 @@ REGISTERED = HouseholdRegistered(
             (JOINED, CommunityLeft(community_id=COMMUNITY, household_id=ANNA, until_slot_start=NEXT)),
             Household(),
         ),
-        ((device(),), Household(devices={id_of("d"): Device(DeviceKind.SOLAR, BEGUN)})),
+        ((device(),), Household(devices={id_of("d"): Device(DeviceKind.SOLAR, BEGUN, rated_power_w=1)})),
         (
             (device(), DeviceDetached(device_id=id_of("d"), household_id=ANNA, until=NEXT)),
-            Household(devices={id_of("d"): Device(DeviceKind.SOLAR, BEGUN, NEXT)}),
+            Household(devices={id_of("d"): Device(DeviceKind.SOLAR, BEGUN, NEXT, 1)}),
         ),
         ((allowed(SALE, DAILY, 1),), Household(consents={SALE: DAILY}, consent_version=1)),
         (

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given as drawn
 from hypothesis import strategies as st
+from msgspec import structs
 
 from tests.write_side.story import SLOT, LogStory, given, id_of
 from write_side.commands import (
@@ -36,7 +37,7 @@ def at(slots: int) -> datetime:
 
 def close(first: int, end: int, **other: Any) -> CloseSlots:
     command = CloseSlots(first_slot_start=at(first), end=at(end), missing_partitions=(), silent_sources=())
-    return replace(command, **other)
+    return structs.replace(command, **other)
 
 
 def closed(slot: int, **other: Any) -> SlotClosed:
@@ -153,7 +154,7 @@ def correction(**other: Any) -> CorrectSlots:
         production_wh_change=40,
         run=17,
     )
-    return replace(command, **other)
+    return structs.replace(command, **other)
 
 
 def test_a_correction_is_stated_by_community_and_month(story: LogStory) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from math import asin, cos, degrees, floor, radians, sin
 from typing import Generic, TypeVar
 
@@ -15,6 +16,7 @@ _BANDS = 10_000
 _COLUMNS_AT_EQUATOR = 20_000
 
 Id = TypeVar("Id")
+Degrees = Sequence[float] | NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +39,7 @@ class Candidate(Generic[Id]):
 
 
 def distances_m(
-    latitude: float, longitude: float, latitudes: Sequence[float], longitudes: Sequence[float]
+    latitude: float, longitude: float, latitudes: Degrees, longitudes: Degrees
 ) -> NDArray[np.float64]:
     """Great-circle distances in metres from one place to many (degrees), by the haversine formula."""
     here, there = radians(latitude), np.radians(np.asarray(latitudes, dtype=np.float64))
@@ -81,14 +83,17 @@ def place(
     """
     _refuse_nowhere(latitude, longitude)
     rule = rule or CommunityRule()
-    best: tuple[float, Id] | None = None
-    for candidate in candidates:
-        if not _has_room(candidate, rule, production_w):
-            continue
-        distances = distances_m(latitude, longitude, candidate.latitudes, candidate.longitudes)
-        if distances.max() <= rule.span_m and (best is None or distances.min() < best[0]):
-            best = float(distances.min()), candidate.community_id
-    return best[1] if best else None
+    with_room = [candidate for candidate in candidates if _has_room(candidate, rule, production_w)]
+    if not with_room:
+        return None
+    latitudes = np.concatenate([candidate.latitudes for candidate in with_room])
+    longitudes = np.concatenate([candidate.longitudes for candidate in with_room])
+    distances = distances_m(latitude, longitude, latitudes, longitudes)
+    first = np.cumsum([0, *(len(candidate.latitudes) for candidate in with_room[:-1])])
+    is_near = np.maximum.reduceat(distances, first) <= rule.span_m
+    nearest = np.where(is_near, np.minimum.reduceat(distances, first), np.inf)
+    best = int(nearest.argmin())
+    return with_room[best].community_id if is_near[best] else None
 
 
 def _has_room(candidate: Candidate[Id], rule: CommunityRule, production_w: int) -> bool:
@@ -125,6 +130,12 @@ def _column(band: int, longitude: float) -> int:
 
 def _numbered(band: int, column: int) -> int:
     return band * _COLUMNS_AT_EQUATOR + column
+
+
+def is_on_earth(latitude: Decimal, longitude: Decimal) -> bool:
+    """Whether these degrees are a place on Earth, which no NaN is."""
+    are_numbers = latitude.is_finite() and longitude.is_finite()
+    return are_numbers and -90 <= latitude <= 90 and -180 <= longitude <= 180
 
 
 def _refuse_nowhere(latitude: float, longitude: float) -> None:
