@@ -79,8 +79,9 @@ def read_columns(
 def _unpacked(raw: bytes | None, kind: str) -> Ints:
     """The numbers of PostgreSQL's binary array: a header of five words, then length and value of each."""
     if raw is None:
-        return np.empty(0, dtype=np.int64)
-    numbers: Ints = np.frombuffer(raw, [("l", ">i4"), ("v", kind)], offset=20)["v"].astype(np.int64)
+        return np.empty(0, dtype=kind if kind == _TYPES["uuid"] else np.int64)
+    values = np.frombuffer(raw, [("l", ">i4"), ("v", kind)], offset=20)["v"]
+    numbers: Ints = values.copy() if kind == _TYPES["uuid"] else values.astype(np.int64)
     return numbers
 
 

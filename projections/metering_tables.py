@@ -142,6 +142,8 @@ create table if not exists household_flow (
     stock_local_wh bigint not null, stock_grid_wh bigint not null, carry_own_permille_wh integer not null,
     carry_local_permille_wh integer not null, carry_total_permille_wh integer not null,
     primary key (household, slot));
+create index if not exists household_flow_slot on household_flow using brin (slot) with (autosummarize);
+create unlogged table if not exists flow_change (household bigint not null, community bigint not null);
 create table if not exists community_flow (
     community_id uuid not null, slot integer not null, sharing integer not null default 0,
     shared_wh bigint not null default 0, from_outside_wh bigint not null default 0,

@@ -37,17 +37,25 @@ class Ownership:
         return bool(surplus or taken)
 
     def _share(self) -> set[int]:
-        present = self._connection.execute(
-            """select distinct objid::int from pg_locks
-               where locktype = 'advisory' and classid = %s and objsubid = 2 and granted
-                 and database = (select oid from pg_database where datname = current_database())
-               order by 1""",
-            (_PRESENCE,),
-        )
-        indexes = [row[0] for row in present]
+        indexes = sorted(_held(self._connection, _PRESENCE))
         rank = indexes.index(self._index)
         return {partition for partition in range(PARTITIONS) if partition % len(indexes) == rank}
 
     def _try(self, kind: int, key: int) -> bool:
         row = self._connection.execute("select pg_try_advisory_lock(%s, %s)", (kind, key)).fetchone()
         return row == (True,)
+
+
+def owned_partitions(connection: Connection) -> set[int]:
+    """The partitions that some worker owns now."""
+    return _held(connection, PARTITION_LOCK)
+
+
+def _held(connection: Connection, kind: int) -> set[int]:
+    rows = connection.execute(
+        """select distinct objid::int from pg_locks
+           where locktype = 'advisory' and classid = %s and objsubid = 2 and granted
+             and database = (select oid from pg_database where datname = current_database())""",
+        (kind,),
+    )
+    return {row[0] for row in rows}

@@ -55,6 +55,7 @@ _COMMUNITY_TYPES = {
     "consumption_wh": "bigint",
     "production_wh": "bigint",
 }
+_CHANGE_TYPES = {"household": "bigint", "community": "bigint"}
 _SELF_SUPPLIED = [
     _FLOW_COLUMNS.index(name)
     for name in (
@@ -202,6 +203,8 @@ def _account(
         | (new.exists & ((old.community != new.community) | (old.values != new.values).any(axis=1)))
     )
     _write_flows(connection, homes, household, slot, new, differs, old.exists[differs])
+    if not is_first:
+        _note_changed(connection, homes, household[differs], old.community[differs], new.community[differs])
     sums = np.concatenate([_contribution(new), -_contribution(old)])
     add_to_communities(
         connection,
@@ -213,6 +216,15 @@ def _account(
         sums,
     )
     return _moved_stock(household, old, new)
+
+
+def _note_changed(connection: Connection, homes: Homes, household: Ints, old: Ints, new: Ints) -> None:
+    """Whose flows are others in slots that were settled before, for those who keep sums of them."""
+    if len(household):
+        numbers = homes.households["number"][household]
+        pairs = np.concatenate([np.stack([numbers, old]), np.stack([numbers, new])], axis=1)
+        changed = dict(zip(_CHANGE_TYPES, np.unique(pairs, axis=1), strict=True))
+        copy_in(connection, "flow_change", _CHANGE_TYPES, changed)
 
 
 def _moved_stock(household: Ints, old: _FlowRows, new: _FlowRows) -> Ints:

@@ -1,182 +1,213 @@
-"""Judging autarky when a slot has closed: figures from the views, the rule, and what changed as a command."""
+"""Judging autarky when a slot has closed: everybody's windows, the rule, and what changed as commands.
 
+The sums of the windows are kept in memory from closing to closing; after a restart they are read anew.
+"""
+
+import asyncio
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from uuid import UUID
 
-from gateway.standing_orders.desk import Desk
+import numpy as np
+
+from gateway.standing_orders.desk import Desk, Statement
+from projections.binary_copy import Connection, Ints
+from projections.judged_subjects import NOBODY, Roster, Subjects, is_current, read_roster
+from projections.metering_tables import NAME as METERING
+from projections.schemas import connect, swap_lock_key
+from projections.window_sums import COMMUNITIES, ENDS, HOUSEHOLDS, Source, WindowSums, take_changed
 from write_side.commands import ChangeAutarky
-from write_side.events import AutarkyChange, AutarkyState
-from write_side.rules.autarky import AutarkyRule, Change, Standing, judge, recount, window_rate
+from write_side.events import AutarkyChange
+from write_side.rules.autarky_columns import STATES, UNKNOWN, Flags, Sums, judge_all
 from write_side.rules.energy import self_sufficiency_percent
 from write_side.rules.timeslots import slot_start
+from write_side.settings import PARTITIONS
 
 ORDER = "autarky"
 LARGEST_STATEMENT = 200
 _CENT = Decimal("0.01")
+_SNAPSHOT = """select (select facts from households_position), 'household_flow'::regclass::oid::bigint,
+    (select count(*) from mark where slot >= %s)"""
 
-# Sums of the window that ends with slot %(slot)s, per subject; a subject without a rule has the default one.
-_RULE = """coalesce(r.window_slots, %(window)s) as window_slots, coalesce(r.threshold_percent, %(threshold)s),
-    coalesce(r.hysteresis_points, %(hysteresis)s), coalesce(r.dwell_slots, %(dwell)s),
-    coalesce(r.minimum_coverage_percent, %(coverage)s)"""
 
-_HOUSEHOLDS = f"""
-select subject.household_id, subject.community_id, rule.*, coalesce(sums.own_wh, 0),
-       coalesce(sums.consumption_wh, 0), coalesce(sums.counted, 0), rule.window_slots
-from (select h.household_id, h.number, m.community_id from household h left join membership m
-        on m.household_id = h.household_id and m.from_slot <= %(judged)s
-           and (m.until_slot is null or m.until_slot > %(judged)s)
-      where h.registered_at < %(end)s) subject
-left join autarky_rule r on r.subject_id = subject.household_id
-cross join lateral (select {_RULE}) rule
-left join lateral (
-    select sum(pv_to_load_wh + own_battery_to_load_wh) as own_wh, sum(consumption_wh) as consumption_wh,
-           count(*) as counted
-    from household_flow f where f.household = subject.number
-      and f.slot > %(slot)s - rule.window_slots and f.slot <= %(slot)s) sums on true"""
+@dataclass
+class _Group:
+    """Households or communities: who they are, and their windows."""
 
-_COMMUNITIES = f"""
-select subject.community_id, subject.community_id, rule.*, coalesce(sums.own_wh, 0),
-       coalesce(sums.consumption_wh, 0), coalesce(sums.counted, 0), rule.window_slots * subject.members
-from (select community_id, count(*) as members from membership
-      where from_slot <= %(judged)s and (until_slot is null or until_slot > %(judged)s)
-      group by community_id) subject
-left join autarky_rule r on r.subject_id = subject.community_id
-cross join lateral (select {_RULE}) rule
-left join lateral (
-    select sum(self_supplied_wh) as own_wh, sum(consumption_wh) as consumption_wh, sum(households) as counted
-    from community_flow f where f.community_id = subject.community_id
-      and f.slot > %(slot)s - rule.window_slots and f.slot <= %(slot)s) sums on true"""
+    subjects: Subjects
+    windows: WindowSums
+
+    @classmethod
+    def of(cls, subjects: Subjects, source: Source) -> "_Group":
+        return cls(subjects, WindowSums(source, subjects.number, subjects.rule_column("window_slots")))
 
 
 @dataclass(frozen=True)
-class Figures:
-    """The sums of one subject's window, energies in Wh; `expected` and `counted` are (household) slots."""
+class _Changed:
+    """Who changed at a closing: places of subjects, their new states, and what it was decided on."""
 
-    subject_id: UUID
-    community_id: UUID | None
-    rule: AutarkyRule
-    own_wh: int
-    consumption_wh: int
-    counted: int
-    expected: int
-
-    @property
-    def rate(self) -> object:
-        """The window's self-sufficiency in percent, None where it cannot be judged."""
-        return window_rate(self.own_wh, self.consumption_wh, self.counted, self.expected, self.rule)
+    places: Ints
+    state: Ints
+    since: Ints
+    notify: Ints
+    sums: Ints
+    expected: Ints
 
 
-async def judge_slot(desk: Desk, slot: int, closing: int) -> None:
-    """Judges every household and community at the closing of a slot and states what changed."""
-    correlation = f"close/{slot_start(slot):%Y-%m-%dT%H:%MZ}"
-    await desk.reached("households", closing)
-    households = _changes(desk, _HOUSEHOLDS, slot)
-    communities = {figures.subject_id: change for figures, change in _changes(desk, _COMMUNITIES, slot)}
-    latest = None
-    for name, command in _statements(slot, households, communities):
-        key = f"autarky/{slot_start(slot):%Y-%m-%dT%H:%MZ}/{name}"
-        position = await desk.try_send(command, key=key, cause=closing, correlation=correlation)
-        latest = position or latest
-    if latest is not None:
-        await desk.reached("autarky", latest)
-    desk.note_progress(ORDER, slot)
+class Judge:
+    """Judges every household and community once per closed slot, in order; holds the memory that takes."""
+
+    def __init__(self, desk: Desk, database_url: str) -> None:
+        self._desk = desk
+        self._connection = connect(database_url, "standing_orders")
+        self._roster: Roster | None = None
+        self._groups: list[_Group] = []
+        self._tables = 0  # which metering tables the sums were read from: a rebuild swaps others in
+        self._was_whole = False  # whether every partition had its mark when they were read
+
+    def close(self) -> None:
+        """Lets the connection go."""
+        self._connection.close()
+
+    async def judge(self, slot: int, closing: int) -> None:
+        """Judges everybody at the closing of a slot and states what changed."""
+        await self._desk.reached("households", closing)
+        statements = await asyncio.to_thread(self._judged, slot, closing)
+        latest, is_whole = await self._desk.state_all(statements)
+        if not is_whole:
+            self._roster = None  # somebody was stated before: the view knows their states better
+        if latest is not None:
+            await self._desk.reached("autarky", latest)
+        self._desk.note_progress(ORDER, slot)
+
+    def _judged(self, slot: int, closing: int) -> list[Statement]:
+        with _in_one_snapshot(self._connection):
+            community = self._bring_to(slot).community_at(slot)
+            households, communities = self._groups
+            members = np.bincount(community[community != NOBODY], minlength=len(communities.subjects.number))
+            is_there = households.subjects.since <= slot
+            first = self._changed(households, slot, np.ones_like(community), is_there)
+            second = self._changed(communities, slot, members, members > 0)
+        return list(_statements(slot, closing, self._groups, community, first, second))
+
+    def _bring_to(self, slot: int) -> Roster:
+        """Everybody there is, with windows that end with this slot, as the views and flows stand now."""
+        row = self._connection.execute(_SNAPSHOT, (slot,)).fetchone()
+        assert row is not None
+        position, tables, marked = row
+        changed = take_changed(self._connection)
+        roster, earlier = self._roster, self._groups
+        if roster is None or not (roster.is_whole and is_current(self._connection, roster, position)):
+            self._roster = roster = read_roster(self._connection, position)
+            self._groups = [
+                _Group.of(roster.households, HOUSEHOLDS), _Group.of(roster.communities, COMMUNITIES)
+            ]  # fmt: skip
+        is_kept = bool(earlier) and self._was_whole and tables == self._tables
+        for place, (group, numbers) in enumerate(zip(self._groups, changed, strict=True)):
+            afresh = group.windows.places_of(numbers)
+            if not is_kept:
+                group.windows.until = None
+            elif group is not earlier[place]:
+                afresh = np.union1d(afresh, group.windows.take_over(earlier[place].windows))
+            group.windows.bring_to(self._connection, slot, afresh)
+        self._tables, self._was_whole = tables, marked == PARTITIONS
+        return roster
+
+    def _changed(self, group: _Group, slot: int, factor: Ints, is_there: Flags) -> _Changed:
+        """Judges a group and notes its new states; `factor` times the window is what should be counted."""
+        subjects, windows = group.subjects, group.windows
+        expected = windows.windows * factor
+        dwell = subjects.rule_column("dwell_slots")
+        now, back = subjects.state.copy(), np.zeros_like(subjects.state)
+        notify = np.zeros_like(subjects.state)
+        for patient in (False, True):
+            places = np.flatnonzero(is_there & ((dwell > ENDS) == patient))
+            if not len(places):
+                continue
+            sums = self._longer(windows, slot, places, int(dwell[places].max())) if patient else windows.sums
+            told = judge_all(
+                subjects.state[places],
+                subjects.known[places],
+                Sums(*(sums if patient else sums[:, :, places])),
+                expected[places],
+                subjects.rules,
+                subjects.rule[places],
+            )
+            now[places], back[places], notify[places] = told.state, told.slots_back, told.notify
+        places = np.flatnonzero(now != subjects.state)
+        changed = _Changed(
+            places, subjects.state[places], slot - back[places], notify[places],
+            windows.sums[:, 0, places], expected[places],
+        )  # fmt: skip
+        subjects.state = now
+        subjects.known = np.where(now == UNKNOWN, subjects.known, now)
+        return changed
+
+    def _longer(self, windows: WindowSums, slot: int, places: Ints, ends: int) -> Ints:
+        """The sums of these subjects' windows for more ends than are kept."""
+        last = np.full_like(places, slot)
+        first = last - windows.windows[places] + 1
+        rows = [windows.between(self._connection, places, first - end, last - end) for end in range(ends)]
+        return np.stack(rows, axis=1)
 
 
-def _changes(desk: Desk, query: str, slot: int) -> list[tuple[Figures, AutarkyChange]]:
-    figures = _figures(desk, query, slot, slot)
-    longest = max((entry.rule.dwell_slots for entry in figures.values()), default=1)
-    earlier = [_figures(desk, query, slot - back, slot) for back in range(longest - 1, 0, -1)]
-    standings = _standings(desk)
-    changes = []
-    for subject_id, entry in figures.items():
-        before = [window[subject_id].rate for window in earlier if subject_id in window]
-        standing = standings.get(subject_id, Standing())
-        kept = before[len(before) - (entry.rule.dwell_slots - 1) :] if entry.rule.dwell_slots > 1 else []
-        standing = recount(standing, kept, entry.rule)  # type: ignore[arg-type]
-        change = judge(standing, slot, entry.rate, entry.rule)[1]  # type: ignore[arg-type]
-        if change is not None:
-            changes.append((entry, _stated(entry, change)))
-    return changes
+@contextmanager
+def _in_one_snapshot(connection: Connection) -> Iterator[None]:
+    """A transaction that sees everything as of one moment, while no rebuilt metering tables are swapped in.
+
+    The lock comes first: a snapshot taken before a swap would not see the rows of what was swapped in.
+    """
+    key = swap_lock_key(METERING)
+    connection.execute("select pg_advisory_lock_shared(%s)", (key,))
+    try:
+        with connection.transaction():
+            connection.execute("set transaction isolation level repeatable read")
+            yield
+    finally:
+        connection.execute("select pg_advisory_unlock_shared(%s)", (key,))
 
 
-def _figures(desk: Desk, query: str, slot: int, judged: int) -> dict[UUID, Figures]:
-    default = AutarkyRule()
-    rows = desk.connection.execute(
-        query,
-        {
-            "slot": slot,
-            "judged": judged,
-            "end": slot_start(judged + 1),
-            "window": default.window_slots,
-            "threshold": default.threshold_percent,
-            "hysteresis": default.hysteresis_points,
-            "dwell": default.dwell_slots,
-            "coverage": default.minimum_coverage_percent,
-        },
-    ).fetchall()
-    return {row[0]: _read(row) for row in rows}
-
-
-def _read(row: tuple[object, ...]) -> Figures:
-    subject_id, community_id, window, threshold, hysteresis, dwell, coverage, *sums = row
-    rule = AutarkyRule(
-        window_slots=window,  # type: ignore[arg-type]
-        threshold_percent=threshold,  # type: ignore[arg-type]
-        hysteresis_points=hysteresis,  # type: ignore[arg-type]
-        dwell_slots=dwell,  # type: ignore[arg-type]
-        minimum_coverage_percent=coverage,  # type: ignore[arg-type]
-    )
-    own_wh, consumption_wh, counted, expected = (int(value) for value in sums)  # type: ignore[call-overload]
-    return Figures(subject_id, community_id, rule, own_wh, consumption_wh, counted, expected)  # type: ignore[arg-type]
-
-
-def _standings(desk: Desk) -> dict[UUID, Standing]:
-    rows = desk.rows("select subject_id, state, since_slot, remembered from autarky_state")
-    return {
-        subject_id: Standing(
-            state=AutarkyState(state),
-            since_slot=since,
-            known=None if remembered is None else AutarkyState(remembered),
+def _changes(group: _Group, changed: _Changed) -> Iterator[AutarkyChange]:
+    subjects = group.subjects
+    for number, place in enumerate(changed.places.tolist()):
+        own_wh, consumption_wh, counted = changed.sums[:, number].tolist()
+        percent = self_sufficiency_percent(own_wh, consumption_wh)
+        coverage = Decimal(100 * counted) / max(int(changed.expected[number]), 1)
+        yield AutarkyChange(
+            subject_id=UUID(bytes=subjects.id[place].tobytes()),
+            from_state=STATES[changed.state[number]],
+            to_state=STATES[subjects.state[place]],
+            since_slot_start=slot_start(int(changed.since[number])),
+            self_sufficiency_percent=None if percent is None else percent.quantize(_CENT),
+            own_wh=own_wh,
+            consumption_wh=consumption_wh,
+            coverage_percent=coverage.quantize(_CENT),
+            notify=bool(changed.notify[number]),
         )
-        for subject_id, state, since, remembered in rows
-    }
-
-
-def _stated(figures: Figures, change: Change) -> AutarkyChange:
-    percent = self_sufficiency_percent(figures.own_wh, figures.consumption_wh)
-    coverage = Decimal(100 * figures.counted) / max(figures.expected, 1)
-    return AutarkyChange(
-        subject_id=figures.subject_id,
-        from_state=change.from_state,
-        to_state=change.to_state,
-        since_slot_start=slot_start(change.since_slot),
-        self_sufficiency_percent=None if percent is None else percent.quantize(_CENT),
-        own_wh=figures.own_wh,
-        consumption_wh=figures.consumption_wh,
-        coverage_percent=coverage.quantize(_CENT),
-        notify=change.notify,
-    )
 
 
 def _statements(
-    slot: int, households: list[tuple[Figures, AutarkyChange]], communities: dict[UUID, AutarkyChange]
-) -> Iterator[tuple[str, ChangeAutarky]]:
+    slot: int, closing: int, groups: Sequence[_Group], community: Ints, first: _Changed, second: _Changed
+) -> Iterator[Statement]:
     """One command per community with a change in it; lone households in chunks of a fact's size."""
-    grouped: dict[UUID | None, list[AutarkyChange]] = defaultdict(list)
-    for figures, change in households:
-        grouped[figures.community_id].append(change)
-    for community_id in [*communities, *(known for known in grouped if known not in communities)]:
-        changed = grouped.get(community_id, [])
+    grouped: dict[int, list[AutarkyChange]] = defaultdict(list)
+    for place, change in zip(community[first.places].tolist(), _changes(groups[0], first), strict=True):
+        grouped[place].append(change)
+    itself = dict(zip(second.places.tolist(), _changes(groups[1], second), strict=True))
+    correlation = f"close/{slot_start(slot):%Y-%m-%dT%H:%MZ}"
+    for place in [*itself, *(known for known in grouped if known not in itself)]:
+        changed = grouped.get(place, [])
+        community_id = None if place == NOBODY else UUID(bytes=groups[1].subjects.id[place].tobytes())
         for begin in range(0, max(len(changed), 1), LARGEST_STATEMENT):
-            yield (
-                f"{community_id or 'lone'}/{begin}",
-                ChangeAutarky(
-                    community_id=community_id,
-                    slot_start=slot_start(slot),
-                    households=tuple(changed[begin : begin + LARGEST_STATEMENT]),
-                    community=communities.get(community_id) if community_id and begin == 0 else None,
-                ),
+            command = ChangeAutarky(
+                community_id=community_id,
+                slot_start=slot_start(slot),
+                households=tuple(changed[begin : begin + LARGEST_STATEMENT]),
+                community=itself.get(place) if begin == 0 else None,
             )
+            name = f"{community_id or 'lone'}/{begin}"
+            key = f"autarky/{slot_start(slot):%Y-%m-%dT%H:%MZ}/{name}"
+            yield Statement(command, key, closing, correlation)

@@ -7,6 +7,7 @@ one stopped and repeats names, never deeds.
 import asyncio
 
 from gateway.standing_orders import slots
+from gateway.standing_orders.autarky import Judge
 from gateway.standing_orders.deliveries import Post
 from gateway.standing_orders.desk import Desk
 from gateway.standing_orders.sources import Sources
@@ -18,30 +19,30 @@ from write_side.rules.timeslots import slot_of, slot_start
 IDLE_S = 0.02
 
 
-async def run_simulated(desk: Desk, sources: Sources, post: Post) -> None:
+async def run_simulated(desk: Desk, judge: Judge, sources: Sources, post: Post) -> None:
     """Carries out ordered advances for as long as the process serves."""
-    await slots.judge_closed(desk)
+    await slots.judge_closed(desk, judge)
     while True:
-        if not await _stride(desk, sources, post):
+        if not await _stride(desk, judge, sources, post):
             await slots.correct(desk)
             await asyncio.sleep(IDLE_S)
 
 
-async def _stride(desk: Desk, sources: Sources, post: Post) -> bool:
+async def _stride(desk: Desk, judge: Judge, sources: Sources, post: Post) -> bool:
     """One stride of the order at hand; False where no advance is ordered."""
     found = desk.rows("select now, target, stride from clock")
     if not found or found[0][1] is None:
         return False
     now, target, stride = found[0]
     if slots.first_open(desk) < slot_of(now):  # a stride was begun and not finished
-        await _account(desk, sources)
+        await _account(desk, judge, sources)
     elif now < target:
         await post.settled()
         to = stride_end(now, target, Stride(stride))
         key = f"clock/{to.isoformat()}"
         receipt = await desk.send(StepClock(to=to), key=key, correlation=f"stride/{to.isoformat()}")
         await desk.reached("slots", receipt.position)
-        await _account(desk, sources)
+        await _account(desk, judge, sources)
     else:
         await slots.correct(desk)
         finish = FinishAdvance(at=target)
@@ -51,10 +52,10 @@ async def _stride(desk: Desk, sources: Sources, post: Post) -> bool:
     return True
 
 
-async def _account(desk: Desk, sources: Sources) -> None:
+async def _account(desk: Desk, judge: Judge, sources: Sources) -> None:
     """The readings of the open stride, the marks behind them, and the closing."""
     now = desk.value("select now from clock")
     first, end = slots.first_open(desk), slot_of(now)
     silent = await sources.stride(slot_start(first), slot_start(end))
-    missing = await slots.mark(desk, end - 1, slots.LONGEST_MARK_S)
-    await slots.close(desk, first, end, missing, silent)
+    missing = await slots.mark(desk, end - 1, slots.LONGEST_MARK_S, slots.LONGEST_SETTLING_S)
+    await slots.close(desk, judge, first, end, missing, silent)

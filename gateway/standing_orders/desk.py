@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
@@ -14,10 +15,21 @@ from write_side.group import Receipt
 
 LONGEST_LAG_S = 10.0
 POLL_S = 0.01
+SENT_AT_ONCE = 500  # a quarter of what the write side lets wait
 
 
 class ViewLags(Exception):
     """A view did not reach a position in time; the order is tried again later."""
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A command with its name and what led to it."""
+
+    command: Command
+    key: str
+    cause: int | None
+    correlation: str
 
 
 class Desk:
@@ -55,11 +67,29 @@ class Desk:
             return None
         return receipt.position
 
+    async def state_all(self, statements: Sequence[Statement]) -> tuple[int | None, bool]:
+        """Sends commands together; answers the latest position, and whether none was refused or repeated."""
+        latest, is_whole = None, True
+        for begin in range(0, len(statements), SENT_AT_ONCE):
+            part = statements[begin : begin + SENT_AT_ONCE]
+            sent = [self.send(s.command, key=s.key, cause=s.cause, correlation=s.correlation) for s in part]
+            for outcome in await asyncio.gather(*sent, return_exceptions=True):
+                if isinstance(outcome, Receipt):
+                    latest = max(latest or 0, outcome.position)
+                    is_whole = is_whole and not outcome.repeated
+                elif isinstance(outcome, Refusal):
+                    is_whole = False
+                else:
+                    raise outcome
+        return latest, is_whole
+
     async def reached(self, view: str, position: int) -> None:
-        """Waits until a view has a position; ViewLags after ten seconds."""
-        deadline = time.monotonic() + LONGEST_LAG_S
-        while (self.value(f"select min(facts) from {view}_position") or 0) < position:
-            if time.monotonic() > deadline:
+        """Waits until a view has a position; ViewLags after ten seconds in which it did not move."""
+        deadline, seen = time.monotonic() + LONGEST_LAG_S, -1
+        while (found := self.value(f"select min(facts) from {view}_position") or 0) < position:
+            if found != seen:
+                deadline, seen = time.monotonic() + LONGEST_LAG_S, found
+            elif time.monotonic() > deadline:
                 raise ViewLags(f"the view {view} does not reach position {position}")
             await asyncio.sleep(POLL_S)
 

@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
+from contextlib import ExitStack, closing
 from typing import Any
 
 import nats
 import psycopg
 
 from gateway.standing_orders import clock, deliveries, slots
+from gateway.standing_orders.autarky import Judge
 from gateway.standing_orders.desk import Desk, ViewLags
 from gateway.standing_orders.sources import Sources
 from projections.schemas import connect, create_schema
@@ -58,21 +60,24 @@ async def _serve(settings: Settings, connection: psycopg.Connection[Any], app: A
     await _alone(connection)
     create_schema(connection, "standing_orders", PROGRESS)
     messages = await connect_nats(settings.nats_url)
+    stack = ExitStack()
     try:
         desk = Desk(connection, app, messages, BY)
         await _await_views(desk)
+        judge = stack.enter_context(closing(Judge(desk, settings.database_url)))
         await slots.found_grid(desk, settings)
         sources = await Sources.open(desk)
         async with asyncio.TaskGroup() as orders:
             post = await deliveries.Post.open(desk)
             orders.create_task(post.deliver_for_ever())
             if settings.simulated:
-                orders.create_task(clock.run_simulated(desk, sources, post))
+                orders.create_task(clock.run_simulated(desk, judge, sources, post))
             else:
-                orders.create_task(slots.run_wall(desk))
+                orders.create_task(slots.run_wall(desk, judge))
     except ExceptionGroup as group:
         raise group.exceptions[0] from None
     finally:
+        stack.close()
         await messages.close()
 
 
@@ -86,7 +91,11 @@ async def _alone(connection: psycopg.Connection[Any]) -> None:
 
 
 async def _await_views(desk: Desk) -> None:
-    """Waits until the workers have made the tables that are read here."""
+    """Waits until the workers have made the tables that are read here, and have in them all there is: what
+    the one before has stated is not stated again under another slot's name."""
     wanted = ["slots_position", "households_position", "autarky_position", "metering_position", "mark"]
     while any(desk.value("select to_regclass(%s)", (name,)) is None for name in wanted):
         await asyncio.sleep(0.05)
+    head = desk.value("select max(notification_id) from fact") or 0
+    for view in ("slots", "households", "autarky"):
+        await desk.reached(view, head)

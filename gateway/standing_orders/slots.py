@@ -6,10 +6,11 @@ import logging
 import time
 from datetime import UTC, datetime, timedelta
 
-from gateway.standing_orders import autarky
+from gateway.standing_orders.autarky import ORDER, Judge
 from gateway.standing_orders.corrections import correct
 from gateway.standing_orders.desk import Desk
 from projections.intake_stream import flush_mqtt
+from projections.partition_ownership import owned_partitions
 from write_side.commands import CloseSlots, FoundGrid
 from write_side.rules.timeslots import day_slots, local_day, slot_of, slot_start
 from write_side.settings import PARTITIONS, Settings
@@ -20,6 +21,7 @@ log = logging.getLogger(__name__)
 
 GRACE = timedelta(seconds=60)
 LONGEST_MARK_S = 10.0
+LONGEST_SETTLING_S = 300.0
 POLL_S = 0.01
 
 
@@ -40,10 +42,11 @@ def first_open(desk: Desk) -> int:
     return int(last) + 1 if last is not None else int(desk.value("select first_slot from clock"))
 
 
-async def mark(desk: Desk, slot: int, patience_s: float) -> tuple[int, ...]:
+async def mark(desk: Desk, slot: int, patience_s: float, at_work_s: float) -> tuple[int, ...]:
     """Puts a mark behind the readings of `slot` into every partition and waits until they are committed.
 
-    Answers the partitions whose mark did not come in time. What MQTT acknowledged before lies before the
+    Answers the partitions whose mark did not come in time: `patience_s` where nobody owns one, `at_work_s`
+    where a worker does, who may have much to settle before it. What MQTT acknowledged before lies before the
     mark: else a reading sent in time would count as late.
     """
     if not await flush_mqtt(desk.messages, patience_s):
@@ -56,13 +59,16 @@ async def mark(desk: Desk, slot: int, patience_s: float) -> tuple[int, ...]:
     while True:
         done = {row[0] for row in desk.rows("select partition from mark where slot >= %s", (slot,))}
         missing = tuple(sorted(set(range(PARTITIONS)) - done))
-        if not missing or time.monotonic() > deadline:
+        late_s = time.monotonic() - deadline
+        if not missing or late_s > at_work_s - patience_s:
+            return missing
+        if late_s > 0 and not owned_partitions(desk.connection).issuperset(missing):
             return missing
         await asyncio.sleep(POLL_S)
 
 
 async def close(
-    desk: Desk, first: int, end: int, missing: tuple[int, ...], silent: tuple[str, ...] = ()
+    desk: Desk, judge: Judge, first: int, end: int, missing: tuple[int, ...], silent: tuple[str, ...] = ()
 ) -> None:
     """Closes the slots [first, end) in order, a local day at a time, and lets follow what follows."""
     while first < end:
@@ -76,27 +82,28 @@ async def close(
         name = f"close/{slot_start(first):%Y-%m-%dT%H:%MZ}"
         receipt = await desk.send(command, key=name, correlation=name)
         await desk.reached("slots", receipt.position)
-        await judge_closed(desk)
+        await judge_closed(desk, judge)
         first = upto
 
 
-async def judge_closed(desk: Desk) -> None:
+async def judge_closed(desk: Desk, judge: Judge) -> None:
     """Judges autarky for every closed slot that has not been judged yet, in order."""
     for slot, position in desk.rows(
         "select slot, position from closed_slot where slot > %s order by slot",
-        (desk.progress(autarky.ORDER) or 0,),
+        (desk.progress(ORDER) or 0,),
     ):
-        await autarky.judge_slot(desk, slot, position)
+        await judge.judge(slot, position)
 
 
-async def run_wall(desk: Desk) -> None:
+async def run_wall(desk: Desk, judge: Judge) -> None:
     """Closes each slot of the wall clock when its grace has passed."""
-    await judge_closed(desk)
+    await judge_closed(desk, judge)
     while True:
         end = slot_of(datetime.now(UTC) - GRACE)
         first = first_open(desk)
         if first < end:
-            missing = await mark(desk, end - 1, GRACE.total_seconds())
-            await close(desk, first, end, missing)
+            patience_s = GRACE.total_seconds()
+            missing = await mark(desk, end - 1, patience_s, patience_s)
+            await close(desk, judge, first, end, missing)
         await correct(desk)
         await asyncio.sleep(0.25)
