@@ -1,5 +1,6 @@
 """Commands: mutations over HTTP, each on disk before its answer, and the write side without HTTP."""
 
+import gc
 import json
 import random
 import threading
@@ -124,6 +125,8 @@ def _alone(scale: float) -> list[Figure]:
         flush_ms = flush_seconds(grid.home) * 1000
         app = App(grid.database_url)
         _settle(app, town)
+        gc.freeze()
+        gc.set_threshold(20_000)  # as in the gateway
         sent = [(mutation.by, mutation.key, mutation.command()) for mutation in mutations]
         used, begin = time.process_time(), time.perf_counter()
         receipts = called(app, sent, CALLERS)
