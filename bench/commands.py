@@ -24,7 +24,7 @@ from write_side.log import create_log
 HOUSEHOLDS = 3_000
 OFFERED_PER_SECOND, STEADY_S = 1_000, 15
 MOST_COMMANDS, MOST_S = 20_000, 8.0
-ALONE_COMMANDS = 60_000
+ALONE_HOUSEHOLDS, ALONE_COMMANDS = 15_000, 60_000
 CONNECTIONS, CALLERS = 64, 1_000
 
 
@@ -117,7 +117,7 @@ def _told(mutations: Sequence[Mutation], offered: Offered) -> dict[str, int]:
 
 def _alone(scale: float) -> list[Figure]:
     chance = random.Random(4)
-    town = homes(max(int(HOUSEHOLDS * scale), 20), chance)
+    town = homes(max(int(ALONE_HOUSEHOLDS * scale), 20), chance)
     newcomers = iter(homes(100_000, chance, first=len(town)))
     mutations = mixed(max(int(ALONE_COMMANDS * scale), 200), town, newcomers, chance)
     with servers() as grid:
