@@ -45,10 +45,12 @@ def _over_http(scale: float) -> list[Figure]:
         newcomers = iter(homes(100_000, chance, first=len(town)))
         steady = mixed(max(int(OFFERED_PER_SECOND * STEADY_S * scale), 100), town, newcomers, chance)
         most = mixed(max(int(MOST_COMMANDS * scale), 100), town, newcomers, chance)
+        warm = mixed(max(int(OFFERED_PER_SECOND * scale), 20), town, newcomers, chance)
+        told = _told(warm, _offered(grid, warm, OFFERED_PER_SECOND / 2))
         at_rate = _offered(grid, steady, OFFERED_PER_SECOND)
         at_most = _offered(grid, most, 0)
-        told = _told(steady, at_rate) | _told(most, at_most)
-        check(grid.database_url, told, [*steady, *most])
+        told |= _told(steady, at_rate) | _told(most, at_most)
+        check(grid.database_url, told, [*warm, *steady, *most])
     if at_rate.answered() != len(steady):
         raise WrongAnswer(f"{len(steady) - at_rate.answered()} of {len(steady)} were not carried out")
     name = f"commands, {OFFERED_PER_SECOND:,}/s offered over HTTP"
