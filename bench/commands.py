@@ -1,5 +1,6 @@
 """Commands: mutations over HTTP, each on disk before its answer, and the write side without HTTP."""
 
+import gc
 import json
 import random
 import threading
@@ -23,7 +24,7 @@ from write_side.log import create_log
 HOUSEHOLDS = 3_000
 OFFERED_PER_SECOND, STEADY_S = 1_000, 15
 MOST_COMMANDS, MOST_S = 20_000, 8.0
-ALONE_COMMANDS = 60_000
+ALONE_HOUSEHOLDS, ALONE_COMMANDS = 15_000, 60_000
 CONNECTIONS, CALLERS = 64, 1_000
 
 
@@ -44,10 +45,12 @@ def _over_http(scale: float) -> list[Figure]:
         newcomers = iter(homes(100_000, chance, first=len(town)))
         steady = mixed(max(int(OFFERED_PER_SECOND * STEADY_S * scale), 100), town, newcomers, chance)
         most = mixed(max(int(MOST_COMMANDS * scale), 100), town, newcomers, chance)
+        warm = mixed(max(int(OFFERED_PER_SECOND * scale), 20), town, newcomers, chance)
+        told = _told(warm, _offered(grid, warm, OFFERED_PER_SECOND / 2))
         at_rate = _offered(grid, steady, OFFERED_PER_SECOND)
         at_most = _offered(grid, most, 0)
-        told = _told(steady, at_rate) | _told(most, at_most)
-        check(grid.database_url, told, [*steady, *most])
+        told |= _told(steady, at_rate) | _told(most, at_most)
+        check(grid.database_url, told, [*warm, *steady, *most])
     if at_rate.answered() != len(steady):
         raise WrongAnswer(f"{len(steady) - at_rate.answered()} of {len(steady)} were not carried out")
     name = f"commands, {OFFERED_PER_SECOND:,}/s offered over HTTP"
@@ -116,7 +119,7 @@ def _told(mutations: Sequence[Mutation], offered: Offered) -> dict[str, int]:
 
 def _alone(scale: float) -> list[Figure]:
     chance = random.Random(4)
-    town = homes(max(int(HOUSEHOLDS * scale), 20), chance)
+    town = homes(max(int(ALONE_HOUSEHOLDS * scale), 20), chance)
     newcomers = iter(homes(100_000, chance, first=len(town)))
     mutations = mixed(max(int(ALONE_COMMANDS * scale), 200), town, newcomers, chance)
     with servers() as grid:
@@ -124,6 +127,8 @@ def _alone(scale: float) -> list[Figure]:
         flush_ms = flush_seconds(grid.home) * 1000
         app = App(grid.database_url)
         _settle(app, town)
+        gc.freeze()
+        gc.set_threshold(20_000)  # as in the gateway
         sent = [(mutation.by, mutation.key, mutation.command()) for mutation in mutations]
         used, begin = time.process_time(), time.perf_counter()
         receipts = called(app, sent, CALLERS)

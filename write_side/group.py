@@ -13,7 +13,7 @@ from write_side.arrays import byte_strings, ints, texts
 from write_side.clock import grid_time
 from write_side.commands import Command, InvalidInput, KeyReused, Refusal
 from write_side.deciders import ask_ahead, decide
-from write_side.log import CHANNEL, LOG_LOCK, Row, append_at, head, take_positions
+from write_side.log import CHANNEL, LOG_LOCK, Row, append_at, head, take_positions, taken_positions
 from write_side.past import Decision, Past
 from write_side.stored_form import behind, head_of
 
@@ -149,6 +149,8 @@ def _append(past: Past, standing: Sequence[_Standing]) -> dict[int, Receipt]:
     if not standing:
         return {}
     connection = past.connection
+    count = sum(len(entry.decision.facts) for entry in standing)
+    asked = take_positions(connection, count) if count else None
     versions = iter(past.next_versions(stream for entry in standing for stream, _ in entry.decision.facts))
     rows: list[Row] = []
     for entry in standing:
@@ -162,10 +164,10 @@ def _append(past: Past, standing: Sequence[_Standing]) -> dict[int, Receipt]:
             correlation=job.correlation,
         )
         rows += [(stream, next(versions), *behind(envelope, fact)) for stream, fact in entry.decision.facts]
-    positions = take_positions(connection, len(rows)) if rows else range(0)
-    receipts = _receipts(standing, positions, positions[-1] if rows else head(connection))
+    positions = range(0) if asked is None else taken_positions(asked, count)
+    receipts = _receipts(standing, positions, positions[-1] if positions else head(connection))
     past.places.write(connection)
-    if rows:
+    if positions:
         append_at(connection, positions, rows)
         connection.execute(f"notify {CHANNEL}")
     _keep_keys(connection, standing, receipts)

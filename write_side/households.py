@@ -85,7 +85,7 @@ def _with_consent(
     return replace(household, consents={**household.consents, purpose: granularity}, consent_version=version)
 
 
-HOUSEHOLD = Fold(Household(), evolve)
+HOUSEHOLD = Fold(Household(), evolve, ignored=frozenset(("HouseholdRenamed",)))
 
 
 def stream_of(household_id: UUID) -> str:

@@ -6,6 +6,7 @@ nothing, and a refusal names the command that broke a rule.
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import islice
 from typing import Any
@@ -43,10 +44,15 @@ def import_newcomers(
     A group that was not answered is sent again for 30 s, then psycopg.Error: the keys tell what stood.
     """
     correlation, following = str(uuid4()), iter(newcomers)
-    with closing(_Writer(database_url)) as writer:
-        while group := list(islice(following, LARGEST_GROUP)):
+    with closing(_Writer(database_url)) as writer, ThreadPoolExecutor(1) as beside:
+        group = list(islice(following, LARGEST_GROUP))
+        while group:
             jobs = [Job(each.household, by, each.key, None, correlation, each.devices) for each in group]
-            yield list(zip(group, writer.decided(jobs), strict=True))
+            deciding = beside.submit(writer.decided, jobs)
+            # While PostgreSQL writes one group, the next is read.
+            behind = list(islice(following, LARGEST_GROUP))
+            yield list(zip(group, deciding.result(), strict=True))
+            group = behind
 
 
 class _Writer:

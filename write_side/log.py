@@ -72,17 +72,22 @@ def append(connection: psycopg.Connection[Any], rows: Sequence[Row]) -> list[int
     The caller holds the log's lock, so that the positions taken here are one unbroken stretch; a version
     that stands already raises UniqueViolation.
     """
-    positions = take_positions(connection, len(rows))
+    positions = taken_positions(take_positions(connection, len(rows)), len(rows))
     append_at(connection, positions, rows)
     return list(positions)
 
 
-def take_positions(connection: psycopg.Connection[Any], count: int) -> range:
-    """The next positions; whoever holds the log's lock is alone in taking any."""
-    taken = connection.execute(
+def take_positions(connection: psycopg.Connection[Any], count: int) -> psycopg.Cursor[Any]:
+    """Asks for the next positions, at least one; whoever holds the log's lock is alone in taking any."""
+    return connection.execute(
         "select setval('log.fact_notification_id_seq', nextval('log.fact_notification_id_seq') + %s)",
         (count - 1,),
-    ).fetchone()
+    )
+
+
+def taken_positions(asked: psycopg.Cursor[Any], count: int) -> range:
+    """The positions that `take_positions` asked for."""
+    taken = asked.fetchone()
     assert taken is not None
     return range(taken[0] - count + 1, taken[0] + 1)
 

@@ -26,11 +26,13 @@ class Fold(Generic[S]):
     """How a stream becomes a state: from `initial`, fact by fact.
 
     `last_only`: every fact of the stream carries the whole state, so the newest is enough.
+    `ignored`: names of facts that change nothing in it, and are not even decoded.
     """
 
     initial: S
     evolve: Callable[[S, Fact], S]
     last_only: bool = False
+    ignored: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -75,7 +77,8 @@ class Past:
                     self._store(row)
             state = fold.initial
             for position, _, _, topic, body in self._stored[stream]:
-                state = fold.evolve(state, decode_body(position, topic, body))
+                if topic not in fold.ignored:
+                    state = fold.evolve(state, decode_body(position, topic, body))
             for fact in self._decided.get(stream, ()):
                 state = fold.evolve(state, fact)
             self._states[stream] = (fold, state)
