@@ -140,12 +140,12 @@ def rule_of(rule: Rule) -> AutarkyRule:
 
 async def autarky_rule(context: Context, subject_id: UUID) -> AutarkyRule:
     """The rule of a household or community."""
-    return rule_of(await context.read(read_autarky.rule, subject_id))
+    return rule_of(await context.parts.reads.autarky_rule(subject_id))
 
 
 async def autarky_state(context: Context, subject_id: UUID) -> AutarkyState:
     """The state of a household or community."""
-    row = await context.read(read_autarky.state, subject_id)
+    row = await context.parts.reads.autarky_state(subject_id)
     if row is None:
         return AutarkyState(status=AutarkyStatus.UNKNOWN, since=None, changed_slot_start=None)
     return AutarkyState(
@@ -159,18 +159,20 @@ async def household_figures(
     context: Context, household_id: UUID, number: int, window: Window
 ) -> AutarkyFigures:
     """A household's figures over a window."""
-    hours = await context.read(read_autarky.household_hours, number, window.edges[0], window.edges[-1])
+    reads = context.parts.reads
+    hours = await reads.household_hours(number, window.edges[0], window.edges[-1])
     measured = await context.read(read_energy.household_span, number)
     # As the judging does, every slot of the window is expected, also those before the first device.
     spans = [Span(window.edges[0])] if measured else []
-    return _figures(window, hours, spans, await context.read(read_autarky.rule, household_id))
+    return _figures(window, hours, spans, await reads.autarky_rule(household_id))
 
 
 async def community_figures(context: Context, community_id: UUID, window: Window) -> AutarkyFigures:
     """A community's figures over a window."""
-    hours = await context.read(read_autarky.community_hours, community_id, window.edges[0], window.edges[-1])
-    spans = await context.read(read_autarky.memberships, community_id)
-    return _figures(window, hours, spans, await context.read(read_autarky.rule, community_id))
+    reads = context.parts.reads
+    hours = await reads.community_hours(community_id, window.edges[0], window.edges[-1])
+    spans = await reads.memberships(community_id)
+    return _figures(window, hours, spans, await reads.autarky_rule(community_id))
 
 
 def _figures(window: Window, hours: Sequence[HourSums], spans: Sequence[Span], rule: Rule) -> AutarkyFigures:

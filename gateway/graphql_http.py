@@ -29,7 +29,7 @@ from gateway.access import TokenRefused, bearer_token, verify
 from gateway.context import Context, Parts
 from gateway.execution import PlainFieldsFirst
 from gateway.faults import status_of
-from gateway.lifecycle import begin, checked
+from gateway.lifecycle import begin, checked, shared
 from gateway.limits import LIMITS
 from gateway.media_types import GRAPHQL_RESPONSE, JSON, negotiated
 from gateway.sockets import SocketHandler, refuse_connection
@@ -133,6 +133,7 @@ class GraphQLOverHTTP(GraphQL[Context, None]):
         )
         if isinstance(executor, list) or executor.operation.operation is OperationType.SUBSCRIPTION:
             return None
+        cast(PlainFieldsFirst, executor).shared = shared(text, document)
         begin(context)
         result = await _executed(executor)
         errors = result.errors or []

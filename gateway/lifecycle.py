@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from functools import lru_cache
+from typing import Any
 
 from graphql import DocumentNode, GraphQLError, GraphQLSchema, parse, specified_rules
 from strawberry.extensions import SchemaExtension
@@ -65,6 +66,20 @@ def _correlation(context: Context) -> Operation:
 def begin(context: Context) -> None:
     """Makes a new operation the one that runs in this task, under the correlation id asked for."""
     begin_operation(_correlation(context))
+
+
+@lru_cache(_CACHED_TEXTS)
+def _shared(text: str) -> tuple[DocumentNode, dict[tuple[Any, ...], Any]]:
+    return _parsed(text), {}
+
+
+def shared(text: str, document: DocumentNode) -> dict[tuple[Any, ...], Any] | None:
+    """Where executions of a document keep what they find out about it; None where it has directives, whose
+    variables may change it. It names the document's nodes, and lives no longer than they do."""
+    if "@" in text:
+        return None
+    kept, found = _shared(text)
+    return found if kept is document else None
 
 
 def checked(schema: GraphQLSchema, text: str, variables: Mapping[str, object] | None) -> DocumentNode | None:

@@ -70,78 +70,103 @@ class HourSums:
     local_wh: int
 
 
-async def state(db: Connection, subject_id: UUID) -> StateRow | None:
-    """The state of a household or community, None before its first change."""
-    async with db.cursor(row_factory=class_row(StateRow)) as cursor:
-        await cursor.execute(
-            "select state, since_slot, changed_slot, position from autarky_state where subject_id = %s",
-            (subject_id,),
-        )
-        return await cursor.fetchone()
+_HOUR_FIELDS = tuple(HourSums.__dataclass_fields__)
 
 
-async def rule(db: Connection, subject_id: UUID) -> AutarkyRule:
-    """The rule a household or community is judged by, the default where none was set."""
-    async with db.cursor(row_factory=class_row(AutarkyRule)) as cursor:
-        await cursor.execute(
-            """select window_slots, threshold_percent, hysteresis_points, dwell_slots,
-                      minimum_coverage_percent from autarky_rule where subject_id = %s""",
-            (subject_id,),
-        )
-        return await cursor.fetchone() or AutarkyRule()
-
-
-async def memberships(db: Connection, community_id: UUID) -> list[Span]:
-    """When each household was a member of a community."""
+async def states(db: Connection, subject_ids: Sequence[UUID]) -> dict[UUID, StateRow]:
+    """The state of each of these households and communities, without those before their first change."""
     cursor = await db.execute(
-        "select from_slot, until_slot from membership where community_id = %s", (community_id,)
+        """select subject_id, state, since_slot, changed_slot, position from autarky_state
+           where subject_id = any(%s)""",
+        (list(subject_ids),),
     )
-    return [Span(first, end) for first, end in await cursor.fetchall()]
+    return {
+        subject_id: StateRow(state=state, since_slot=since, changed_slot=changed, position=position)
+        for subject_id, state, since, changed, position in await cursor.fetchall()
+    }
+
+
+async def rules(db: Connection, subject_ids: Sequence[UUID]) -> dict[UUID, AutarkyRule]:
+    """The rule each of these households and communities is judged by, without those that have the default."""
+    cursor = await db.execute(
+        """select subject_id, window_slots, threshold_percent, hysteresis_points, dwell_slots,
+                  minimum_coverage_percent from autarky_rule where subject_id = any(%s)""",
+        (list(subject_ids),),
+    )
+    return {
+        subject_id: AutarkyRule(
+            window_slots=window,
+            threshold_percent=threshold,
+            hysteresis_points=hysteresis,
+            dwell_slots=dwell,
+            minimum_coverage_percent=coverage,
+        )
+        for subject_id, window, threshold, hysteresis, dwell, coverage in await cursor.fetchall()
+    }
+
+
+async def memberships(db: Connection, community_ids: Sequence[UUID]) -> dict[UUID, list[Span]]:
+    """When each household was a member of each of these communities."""
+    cursor = await db.execute(
+        "select community_id, from_slot, until_slot from membership where community_id = any(%s)",
+        (list(community_ids),),
+    )
+    found: dict[UUID, list[Span]] = {}
+    for community_id, first, end in await cursor.fetchall():
+        found.setdefault(community_id, []).append(Span(first, end))
+    return found
 
 
 _HOUR: LiteralString = (
     "extract(hour from to_timestamp(slot * 900::bigint) at time zone 'Europe/Paris')::int as local_hour"
 )
-_BETWEEN: LiteralString = " and slot >= %(first)s and slot < %(end)s group by local_hour order by local_hour"
+_BETWEEN: LiteralString = """ and slot >= %(first)s and slot < %(end)s
+    group by subject, local_hour order by subject, local_hour"""
 
 
-async def household_hours(db: Connection, number: int, first: int, end: int) -> list[HourSums]:
-    """A household's sums of the slots first <= slot < end, by local hour."""
+async def household_hours(
+    db: Connection, numbers: Sequence[int], first: int, end: int
+) -> dict[int, list[HourSums]]:
+    """The sums of the slots first <= slot < end of each of these households, by local hour."""
     statement = (
-        "select "
+        "select household as subject, "
         + _HOUR
         + """, count(*) as counted, sum(consumption_wh)::bigint as consumption_wh,
              sum(production_wh)::bigint as production_wh,
              sum(pv_to_load_wh + own_battery_to_load_wh)::bigint as self_supplied_wh,
              sum(pv_to_grid_wh + own_battery_to_grid_wh)::bigint as surplus_wh,
              sum(received_to_load_wh + local_battery_to_load_wh)::bigint as local_wh
-             from household_flow where household = %(subject)s"""
+             from household_flow where household = any(%(subjects)s)"""
         + _BETWEEN
     )
-    return await _hours(db, statement, number, first, end)
+    return await _hours(db, statement, numbers, first, end)
 
 
-async def community_hours(db: Connection, community_id: UUID, first: int, end: int) -> list[HourSums]:
-    """A community's sums of the slots first <= slot < end, by local hour."""
+async def community_hours(
+    db: Connection, community_ids: Sequence[UUID], first: int, end: int
+) -> dict[UUID, list[HourSums]]:
+    """The sums of the slots first <= slot < end of each of these communities, by local hour."""
     statement = (
-        "select "
+        "select community_id as subject, "
         + _HOUR
         + """, sum(households)::bigint as counted, sum(consumption_wh)::bigint as consumption_wh,
              sum(production_wh)::bigint as production_wh, sum(self_supplied_wh)::bigint as self_supplied_wh,
              sum(least(to_outside_wh, production_wh))::bigint as surplus_wh,
              sum(least(shared_wh, consumption_wh))::bigint as local_wh
-             from community_flow where community_id = %(subject)s"""
+             from community_flow where community_id = any(%(subjects)s)"""
         + _BETWEEN
     )
-    return await _hours(db, statement, community_id, first, end)
+    return await _hours(db, statement, community_ids, first, end)
 
 
 async def _hours(
-    db: Connection, statement: LiteralString, subject: object, first: int, end: int
-) -> list[HourSums]:
-    async with db.cursor(row_factory=class_row(HourSums)) as cursor:
-        await cursor.execute(statement, {"subject": subject, "first": first, "end": end})
-        return await cursor.fetchall()
+    db: Connection, statement: LiteralString, subjects: Sequence[Any], first: int, end: int
+) -> dict[Any, list[HourSums]]:
+    cursor = await db.execute(statement, {"subjects": list(subjects), "first": first, "end": end})
+    found: dict[Any, list[HourSums]] = {}
+    for subject, *row in await cursor.fetchall():
+        found.setdefault(subject, []).append(HourSums(**dict(zip(_HOUR_FIELDS, row, strict=True))))
+    return found
 
 
 async def changes_behind(

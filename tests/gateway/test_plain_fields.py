@@ -1,10 +1,12 @@
 """What is read without graphql-core's ceremony is what graphql-core would have answered, error for error."""
 
 import asyncio
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any, cast
 from uuid import UUID
@@ -12,10 +14,10 @@ from uuid import UUID
 import pytest
 from graphql import ExecutionResult, GraphQLObjectType, get_named_type, is_leaf_type, parse, validate
 from graphql.execution import execute_root_selection_set
-from graphql.language import OperationType
+from graphql.language import DocumentNode, OperationType
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
+from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext as Executor
 
 from gateway.access import Principal
 from gateway.context import Context, Operation, begin_operation
@@ -148,7 +150,7 @@ def _field(parent: GraphQLObjectType, name: str, depth: int) -> st.SearchStrateg
 
 
 def _executed(
-    executor_class: type[StrawberryGraphQLCoreExecutionContext], text: str, broken: str | None
+    executor_class: type[Executor], text: str, broken: str | None, shared: dict[Any, Any] | None = None
 ) -> Any:
     async def execute() -> ExecutionResult:
         asker = Principal(role="household", subject="x", expires_at=time.time() + 60, household_id=OWN)
@@ -157,12 +159,14 @@ def _executed(
         begin_operation(Operation("test"))
         executor = executor_class.build(
             CORE,
-            parse(text),
+            _document(text),
             context_value=Context(parts, connection, asker),
             raw_variable_values={"yes": True},
         )
         assert not isinstance(executor, list), executor
         assert executor.operation.operation is OperationType.QUERY
+        if isinstance(executor, PlainFieldsFirst):
+            executor.shared = shared
         result = execute_root_selection_set(executor)
         told = await result if executor.is_awaitable(result) else result
         for _ in range(5):
@@ -172,6 +176,12 @@ def _executed(
     result = asyncio.run(execute())
     errors = sorted((str(error.path), error.message, str(error.locations)) for error in result.errors or [])
     return result.data, errors
+
+
+@lru_cache(1)
+def _document(text: str) -> DocumentNode:
+    """What is shared names the nodes of one document."""
+    return parse(text)
 
 
 def _keys(data: Any) -> Iterator[Any]:
@@ -191,11 +201,22 @@ def test_documents_are_answered_as_graphql_core_answers_them(selection: str, bro
     text = f"query($yes: Boolean!) {{ __typename @include(if: $yes) {selection} }}"
     if validate(CORE, parse(text)):
         return  # aliases that conflict
-    plain, core = (
-        _executed(kind, text, broken) for kind in (PlainFieldsFirst, StrawberryGraphQLCoreExecutionContext)
-    )
+    plain, core = (_executed(kind, text, broken) for kind in (PlainFieldsFirst, Executor))
     assert plain == core
     assert list(_keys(plain[0])) == list(_keys(core[0]))
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(_selections("Query", 5), st.sampled_from(["name", "wh", "owner"]))
+def test_what_is_shared_by_executions_changes_no_answer(selection: str, broken: str) -> None:
+    text = re.sub(r"@\w+\(if: [^)]*\)", "", f"{{ __typename {selection} }}")
+    if validate(CORE, _document(text)):
+        return
+    shared: dict[Any, Any] = {}
+    for how in (broken, None, broken):
+        plain, core = _executed(PlainFieldsFirst, text, how, shared), _executed(Executor, text, how)
+        assert plain == core
+        assert list(_keys(plain[0])) == list(_keys(core[0]))
 
 
 @pytest.mark.parametrize("broken", [None, "name", "wh", "owner"])
@@ -206,9 +227,7 @@ def test_the_question_of_the_playground_is_answered_alike(broken: str | None) ->
           columns { start starts resolution coveragePercent consumptionWh } total { consumptionWh }
           devices { device { __typename name kind on since until capacityWh efficiencyPercent ratedPowerW }
             energyWh sharePercent energyByBucketWh } } }"""
-    plain, core = (
-        _executed(kind, text, broken) for kind in (PlainFieldsFirst, StrawberryGraphQLCoreExecutionContext)
-    )
+    plain, core = (_executed(kind, text, broken) for kind in (PlainFieldsFirst, Executor))
     assert plain == core
     assert bool(core[1])  # a power of 2 ** 31 W is no Int
     assert list(_keys(plain[0])) == list(_keys(core[0]))
