@@ -3,13 +3,14 @@
 import time
 
 from bench.figures import Figure, WrongAnswer
-from bench.intake import HOMES, LEAD
+from bench.intake import HOMES
 from bench.intake_client import IntakeClient, Report
 from bench.intake_grid import intake_grid
 from bench.metered_load import DEVICES, Community, communities
 
 COMMUNITIES = 100
 SECONDS, WARM_SECONDS = 10.0, 1.5
+LEAD = 1_200  # messages: each of four workers has a batch of 190 under way and one before it
 _SMOKE_COMMUNITIES, _SMOKE_HOMES = 6, 5
 
 
