@@ -1,10 +1,15 @@
 """The bench `million` on two small grids: its figures, and that it notices what differs."""
 
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
 import psycopg
 import pytest
 
 from bench import million, million_load
 from bench.figures import WrongAnswer
+from deploy.grid import Grid
 
 
 def test_it_follows_every_household_and_finds_all_of_it_right(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,13 +40,23 @@ def test_a_reading_that_says_something_else_is_a_wrong_answer(monkeypatch: pytes
         million.run(0.01)
 
 
+def _sending(send: Any, drawn: Any) -> Any:
+    """Sends what would have been drawn."""
+
+    async def sent(run: million._Run, grid: Grid, templates: Path, _: object, start: datetime) -> None:
+        await send(run, grid, templates, drawn(run.households, len(run.slots) - 1), start)
+
+    return sent
+
+
 def test_states_are_compared_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(million, "SIZES", (20_000,))
     check = million._Run._check_states
 
     def spoiled(run: million._Run, connection: psycopg.Connection[tuple[object, ...]]) -> None:
         connection.execute(
-            """update autarky_state set state = case state when 'REACHED' then 'NOT_REACHED' else 'REACHED' end
+            """update autarky_state
+               set state = case state when 'REACHED' then 'NOT_REACHED' else 'REACHED' end
                where subject_id = (select min(subject_id::text)::uuid from autarky_state)"""
         )
         check(run, connection)
