@@ -1,4 +1,4 @@
-"""Bench `start`: from `./run.sh serve` to a grid that says it is well, in a fresh home and in one that has run."""
+"""Bench `start`: from `./run.sh serve` to a grid that is well, in a fresh home and in one that has run."""
 
 import os
 import signal
