@@ -33,6 +33,11 @@ class GridMemory(threading.Thread):
         self._ended.set()
         self.join()
 
+    @property
+    def largest(self) -> tuple[str, float]:
+        """The part that took most at the peak, and how much, GB."""
+        return max(self.peak_by_part.items(), key=lambda part: part[1], default=("", 0.0))
+
     def _look(self) -> None:
         by_part = {name: _size_gb(pid) for name, pid in self._parts.items()}
         if sum(by_part.values()) > self.peak_gb:

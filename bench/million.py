@@ -88,7 +88,7 @@ class _Run:
             ),
             Figure(
                 name=f"{name}, all processes, shared memory once", figure=memory.peak_gb, unit="GB",
-                at_most=LARGEST_GB,
+                at_most=LARGEST_GB, beside=memory.largest[1], rival=f"of it {memory.largest[0]}",
             ),
         ]  # fmt: skip
         return figures, cost_us

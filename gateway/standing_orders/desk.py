@@ -15,7 +15,7 @@ from write_side.group import Receipt
 
 LONGEST_LAG_S = 10.0
 POLL_S = 0.01
-SENT_AT_ONCE = 500  # a quarter of what the write side lets wait
+SENT_AT_ONCE = 250  # an eighth of what the write side lets wait
 
 
 class ViewLags(Exception):

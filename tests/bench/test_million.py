@@ -1,10 +1,14 @@
 """The bench `million` on two small grids: its figures, and that it notices what differs."""
 
+from datetime import datetime
+from pathlib import Path
+
 import psycopg
 import pytest
 
 from bench import million, million_load
 from bench.figures import WrongAnswer
+from deploy.grid import Grid
 
 
 def test_it_follows_every_household_and_finds_all_of_it_right(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,12 +29,16 @@ def test_it_follows_every_household_and_finds_all_of_it_right(monkeypatch: pytes
 
 def test_a_reading_that_says_something_else_is_a_wrong_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(million, "SIZES", (20_000,))
-    totals = million_load.Slot.totals_wh
-    monkeypatch.setattr(
-        million_load.Slot,
-        "totals_wh",
-        property(lambda slot: (totals.fget(slot)[0] + 1, *totals.fget(slot)[1:])),  # type: ignore[attr-defined]
-    )
+    send = million._Run._send
+
+    async def with_one_more(
+        run: million._Run, grid: Grid, templates: Path, slot: million_load.Slot, start: datetime
+    ) -> None:
+        values = slot.values.copy()
+        values[7, 2] += 1
+        await send(run, grid, templates, million_load.Slot(values), start)
+
+    monkeypatch.setattr(million._Run, "_send", with_one_more)
     with pytest.raises(WrongAnswer, match="energy by slot"):
         million.run(0.01)
 
@@ -41,7 +49,8 @@ def test_states_are_compared_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None
 
     def spoiled(run: million._Run, connection: psycopg.Connection[tuple[object, ...]]) -> None:
         connection.execute(
-            """update autarky_state set state = case state when 'REACHED' then 'NOT_REACHED' else 'REACHED' end
+            """update autarky_state
+               set state = case state when 'REACHED' then 'NOT_REACHED' else 'REACHED' end
                where subject_id = (select min(subject_id::text)::uuid from autarky_state)"""
         )
         check(run, connection)
