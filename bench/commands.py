@@ -17,8 +17,8 @@ from deploy.servers import servers
 from gateway.access import mint
 from gateway.positions import read
 from write_side.app import App
+from write_side.command_group import Receipt
 from write_side.commands import Command
-from write_side.group import Receipt
 from write_side.log import create_log
 
 HOUSEHOLDS = 3_000

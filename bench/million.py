@@ -22,9 +22,9 @@ from bench.grid_memory import GridMemory
 from deploy.grid import CLOCK_START, Grid
 from projections.schemas import connect
 from write_side.app import App
+from write_side.command_group import Receipt
 from write_side.commands import AdvanceClock
 from write_side.events import Stride
-from write_side.group import Receipt
 from write_side.importing import import_newcomers
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)

@@ -18,13 +18,13 @@ from gateway.database import Database
 from gateway.graphql_http import GraphQLOverHTTP
 from gateway.health import health, lags, overall
 from gateway.litter import keep_collections_short
-from gateway.messages import Messages
 from gateway.metrics import Metrics
+from gateway.nats_connection import Messages
 from gateway.reads import Reads
 from gateway.schema import schema
 from gateway.tails import Tails
 from gateway.waiting import Views
-from projections.read_metering import count_kept_aside
+from projections.read_kept_aside import count_kept_aside
 from projections.visibility import Scope
 from write_side.app import App
 from write_side.settings import Settings

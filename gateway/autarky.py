@@ -14,7 +14,7 @@ from gateway.access import Principal
 from gateway.context import Context, Info
 from gateway.described import listed, told
 from gateway.following import follow
-from gateway.identity import raw_id
+from gateway.global_ids import raw_id
 from gateway.permission import guarded, inside
 from gateway.positions import Place, written
 from gateway.scalars import Position, WattHours

@@ -11,7 +11,7 @@ from gateway import refusals
 from gateway.autarky import AutarkyRule
 from gateway.context import Info
 from gateway.described import taken
-from gateway.identity import raw_id
+from gateway.global_ids import raw_id
 from gateway.permission import inside
 from gateway.positions import written
 from gateway.scalars import Position

@@ -21,8 +21,8 @@ from gateway.windows import founded_clock
 from projections.read_clock import ClockRow, ClosedSlotRow, closed_slots, count_closed
 from projections.visibility import Scope
 from write_side import commands
+from write_side.command_group import Receipt
 from write_side.events import Stride
-from write_side.group import Receipt
 from write_side.rules.timeslots import slot_start
 
 strawberry.enum(Stride, description="How far the simulated clock moves at a time; a DAY is local.")

@@ -12,9 +12,9 @@ from starlette.requests import HTTPConnection
 from gateway.access import Principal
 from gateway.database import Connection, Database
 from gateway.faults import Fault, not_ready
-from gateway.identity import fresh_id
-from gateway.messages import Messages
+from gateway.global_ids import fresh_id
 from gateway.metrics import Metrics
+from gateway.nats_connection import Messages
 from gateway.positions import Place
 from gateway.reads import Reads
 from gateway.tails import Tails

@@ -12,15 +12,15 @@ from gateway import refusals
 from gateway.context import Info
 from gateway.described import taken, told
 from gateway.devices import Device, DeviceOrder, order_of, visible_device
-from gateway.identity import raw_id
+from gateway.global_ids import raw_id
 from gateway.permission import inside
 from gateway.positions import Place, written
 from gateway.scalars import Position
 from gateway.sending import key_of, new_id, own_household, send
 from projections import read_devices
 from write_side import commands
+from write_side.command_group import Receipt
 from write_side.events import DeviceKind, Flexibility
-from write_side.group import Receipt
 
 
 @taken

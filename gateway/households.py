@@ -22,7 +22,7 @@ from gateway.described import told
 from gateway.devices import Device, visible_device
 from gateway.energy import HouseholdEnergy, household_series
 from gateway.flows import BatteryState, HouseholdFlows, battery_state, flow_series
-from gateway.identity import raw_id
+from gateway.global_ids import raw_id
 from gateway.pages import Connection, checked_first, cursor, edges, key_of
 from gateway.permission import guarded, inside
 from gateway.positions import Place

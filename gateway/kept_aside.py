@@ -13,8 +13,8 @@ from gateway.devices import Device, visible_device
 from gateway.households import Household, visible_household
 from gateway.pages import Edge, PageInfo, checked_first, cursor, edges, key_of
 from gateway.permission import guarded, inside
-from projections import read_metering
-from projections.read_metering import KeptAsideRow
+from projections import read_kept_aside
+from projections.read_kept_aside import KeptAsideRow
 from projections.visibility import Scope
 from write_side.rules.timeslots import slot_start
 
@@ -113,13 +113,13 @@ async def kept_aside_page(
     """A page of what the asker may see: a household what came for itself."""
     wanted = None if reason is None else reason.value
     rows = await context.read(
-        read_metering.kept_aside,
+        read_kept_aside.kept_aside,
         context.scope,
         before=key_of(after, int, int, int, str),
         limit=checked_first(first) + 1,
         reason=wanted,
     )
-    counts = await context.read(read_metering.count_kept_aside, context.scope)
+    counts = await context.read(read_kept_aside.count_kept_aside, context.scope)
     made, place = edges(
         rows,
         first,

@@ -13,8 +13,8 @@ from gateway.access import Principal
 from gateway.context import Context
 from gateway.devices import Device
 from gateway.following import counted
+from gateway.global_ids import raw_id
 from gateway.households import Household, visible_household
-from gateway.identity import raw_id
 from gateway.permission import guarded, inside
 from projections import read_devices
 

@@ -12,7 +12,7 @@ from strawberry import relay
 from gateway import refusals
 from gateway.context import Context, Info
 from gateway.described import taken
-from gateway.identity import raw_id
+from gateway.global_ids import raw_id
 from gateway.permission import inside
 from gateway.scalars import WattHours
 from projections.read_households import household

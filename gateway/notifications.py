@@ -17,8 +17,8 @@ from gateway.context import Context, Info
 from gateway.described import listed, taken, told
 from gateway.facts import Cause, cause_at
 from gateway.following import follow
+from gateway.global_ids import raw_id
 from gateway.households import Household, visible_household
-from gateway.identity import raw_id
 from gateway.pages import Connection, checked_first, cursor, edges, key_of
 from gateway.permission import guarded, inside
 from gateway.positions import Place, read, written

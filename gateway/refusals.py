@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import strawberry
 
-from gateway.messages import IntakeFull as StreamFull
+from gateway.nats_connection import IntakeFull as StreamFull
 from gateway.permission import public
 from write_side import commands
 

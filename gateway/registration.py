@@ -11,15 +11,15 @@ from gateway import refusals
 from gateway.access import mint
 from gateway.context import Info
 from gateway.described import taken, told
+from gateway.global_ids import raw_id
 from gateway.households import Household, visible_household
-from gateway.identity import raw_id
 from gateway.permission import inside
 from gateway.positions import Place, written
 from gateway.scalars import Position
 from gateway.sending import key_of, new_id, own_household, send
 from write_side import commands
+from write_side.command_group import Receipt
 from write_side.events import ConsentPurpose, Granularity
-from write_side.group import Receipt
 
 _KEY = "Repeated with the same input it answers the first answer."
 

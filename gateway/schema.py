@@ -19,9 +19,9 @@ from gateway.devices import visible_device
 from gateway.execution import PlainFieldsFirst
 from gateway.facts import FactConnection, facts_page
 from gateway.faults import tell
+from gateway.global_ids import raw_id
 from gateway.grid import Grid, GridNow, grid_now
 from gateway.households import Household, households_page, visible_household
-from gateway.identity import raw_id
 from gateway.kept_aside import KeptAsideConnection, KeptAsideReason, kept_aside_page
 from gateway.lifecycle import Lifecycle
 from gateway.live_power import LivePower, live_power_events

@@ -13,11 +13,11 @@ from gateway import refusals
 from gateway.context import Info, operation
 from gateway.described import description_of
 from gateway.faults import Fault, not_ready
-from gateway.identity import fresh_id, raw_id
-from gateway.messages import IntakeFull
+from gateway.global_ids import fresh_id, raw_id
+from gateway.nats_connection import IntakeFull
 from write_side import commands
 from write_side.app import derived_id
-from write_side.group import Receipt
+from write_side.command_group import Receipt
 
 LONGEST_KEY = 200
 _ANSWERED_WITHIN_S = 5.0  # the write side promises two seconds

@@ -3,7 +3,7 @@
 from typing import Any
 
 from projections.bulk_rows import NULL, array, copy_lines, nullable
-from projections.cursor import Cursor
+from projections.database_cursor import Cursor
 from projections.told_facts import Facts, Told, slot_at
 from write_side.events import AutarkyChanged, AutarkyState
 

@@ -5,7 +5,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import LiteralString
 
-from projections.cursor import Cursor
+from projections.database_cursor import Cursor
 
 NULL = "\\N"
 _SENT_AT_ONCE = 500

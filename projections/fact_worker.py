@@ -30,7 +30,7 @@ from projections.views import (
 )
 from write_side.fact_batches import SUBJECT, Batch, unpack
 from write_side.log import create_log, head
-from write_side.messages import connect_nats
+from write_side.nats_connection import connect_nats
 from write_side.settings import Settings
 
 log = logging.getLogger(__name__)

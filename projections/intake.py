@@ -12,7 +12,7 @@ from projections.intake_reader import IntakeReader, ReadingBroken
 from projections.intake_stream import StreamError, StreamState, ensure_streams, purge_behind, stream_state
 from projections.metering_batch import Partitions, StreamMessage
 from write_side.fact_batches import SUBJECT as FACTS
-from write_side.messages import connect_nats
+from write_side.nats_connection import connect_nats
 from write_side.settings import Settings
 
 log = logging.getLogger(__name__)

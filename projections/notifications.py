@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from projections.bulk_rows import array, copy_lines, escaped, nullable
-from projections.cursor import Cursor
+from projections.database_cursor import Cursor
 from projections.told_facts import Facts, Told, slot_at
 from write_side.events import (
     AutarkyChanged,

@@ -9,7 +9,7 @@ from typing import Any, LiteralString
 import psycopg
 
 from projections import autarky, households, notifications, slots
-from projections.cursor import Cursor
+from projections.database_cursor import Cursor
 from projections.schemas import create_schema, hold_in_place
 from projections.told_facts import Facts
 from write_side.log import StoredRow, head

@@ -60,7 +60,7 @@ def test_every_file_named_exists(name: str) -> None:
 def test_files_are_named() -> None:
     """Else the test before says nothing."""
     assert {"write_side/registration.py", "projections/settling.py"} <= _paths(README)
-    assert {"write_side/group.py", "tests/simulator/test_scenarios.py"} <= _paths(CHAPTERS)
+    assert {"write_side/command_group.py", "tests/simulator/test_scenarios.py"} <= _paths(CHAPTERS)
 
 
 def test_every_command_named_exists() -> None:

@@ -17,9 +17,9 @@ from uuid import UUID, uuid4, uuid5
 
 import psycopg
 
+from write_side.command_group import Job, Receipt, decide_group
 from write_side.commands import Command, InvalidInput, is_storable
 from write_side.connection import WriterConnection
-from write_side.group import Job, Receipt, decide_group
 
 log = logging.getLogger(__name__)
 

@@ -17,9 +17,9 @@ import psycopg
 
 from write_side.app import utc_now
 from write_side.clock import FOUNDING, GRID_STREAM
+from write_side.command_group import Job, Outcome, decide_group
 from write_side.commands import AttachDevice, RegisterHousehold
 from write_side.connection import WriterConnection
-from write_side.group import Job, Outcome, decide_group
 from write_side.past import Past
 
 LARGEST_GROUP = 300

@@ -11,7 +11,7 @@ from nats.aio.client import Client
 
 from write_side.fact_batches import SUBJECT, pack
 from write_side.log import CHANNEL, create_log, forget_old_keys
-from write_side.messages import connect_nats
+from write_side.nats_connection import connect_nats
 from write_side.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -8,9 +8,9 @@ import asyncio
 
 from gateway.standing_orders import slots
 from gateway.standing_orders.autarky import Judge
-from gateway.standing_orders.deliveries import Post
+from gateway.standing_orders.clock_sources import Sources
 from gateway.standing_orders.desk import Desk
-from gateway.standing_orders.sources import Sources
+from gateway.standing_orders.device_orders import Post
 from write_side.clock import stride_end
 from write_side.commands import FinishAdvance, StepClock
 from write_side.events import Stride

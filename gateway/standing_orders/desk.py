@@ -10,8 +10,8 @@ import psycopg
 from nats.aio.client import Client
 
 from write_side.app import App
+from write_side.command_group import Receipt
 from write_side.commands import Command, Refusal
-from write_side.group import Receipt
 
 LONGEST_LAG_S = 10.0
 POLL_S = 0.01

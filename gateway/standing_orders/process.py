@@ -8,15 +8,15 @@ from typing import Any
 import nats
 import psycopg
 
-from gateway.standing_orders import clock, deliveries, slots
+from gateway.standing_orders import clock, device_orders, slots
 from gateway.standing_orders.autarky import Judge
+from gateway.standing_orders.clock_sources import Sources
 from gateway.standing_orders.desk import Desk, ViewLags
-from gateway.standing_orders.sources import Sources
 from projections.schemas import connect, create_schema
 from write_side.app import App, NotReady
 from write_side.commands import Refusal
 from write_side.log import create_log
-from write_side.messages import connect_nats
+from write_side.nats_connection import connect_nats
 from write_side.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ async def _serve(settings: Settings, connection: psycopg.Connection[Any], app: A
         await slots.found_grid(desk, settings)
         sources = await Sources.open(desk)
         async with asyncio.TaskGroup() as orders:
-            post = await deliveries.Post.open(desk)
+            post = await device_orders.Post.open(desk)
             orders.create_task(post.deliver_for_ever())
             if settings.simulated:
                 orders.create_task(clock.run_simulated(desk, judge, sources, post))

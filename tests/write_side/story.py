@@ -10,9 +10,9 @@ from uuid import UUID, uuid4, uuid5
 import psycopg
 from msgspec.structs import replace
 
+from write_side.command_group import Job, Outcome, Receipt, decide_group
 from write_side.commands import AttachDevice, Command, Refusal, RegisterHousehold
 from write_side.events import DeviceKind, Fact, Flexibility
-from write_side.group import Job, Outcome, Receipt, decide_group
 from write_side.log import head, read_facts
 from write_side.past import Fold
 

@@ -18,6 +18,7 @@ import pytest
 from deploy.grid import Grid
 from tests.write_side.story import id_of, register
 from write_side.app import LONGEST_QUEUE, App, NotReady, derived_id
+from write_side.command_group import Job, Receipt, decide_group
 from write_side.commands import (
     Command,
     HouseholdUnknown,
@@ -28,7 +29,6 @@ from write_side.commands import (
 )
 from write_side.communities import RULE
 from write_side.events import HouseholdRegistered, HouseholdRenamed, Recorded
-from write_side.group import Job, Receipt, decide_group
 from write_side.log import head, read_facts
 
 WALL = datetime(2026, 3, 14, 10, 7, tzinfo=UTC)

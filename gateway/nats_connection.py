@@ -12,7 +12,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from gateway.faults import not_ready
-from write_side.messages import connect_nats
+from write_side.nats_connection import connect_nats
 from write_side.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from write_side.commands import (
     OrderUnknown,
     SwitchDevice,
 )
-from write_side.deliveries import SETTLED, decide_switch
+from write_side.device_orders import SETTLED, decide_switch
 from write_side.events import (
     DeviceAttached,
     DeviceDetached,

@@ -8,9 +8,9 @@ from uuid import UUID, uuid4
 import psycopg
 
 from tests.write_side.story import attach, register
+from write_side.command_group import Job, Outcome, Receipt, decide_group
 from write_side.commands import DeviceAlreadyAttached, JoinCommunity, LeaveCommunity, RegisterHousehold
 from write_side.events import DeviceKind
-from write_side.group import Job, Outcome, Receipt, decide_group
 from write_side.log import create_log, read_facts
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)

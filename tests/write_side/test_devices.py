@@ -8,9 +8,9 @@ import pytest
 
 from tests.write_side.story import BEGUN, NEXT, NOW, LogStory, attach, given, id_of, register
 from write_side.commands import AttachDevice, DetachDevice, DeviceAlreadyAttached, DeviceUnknown, InvalidInput
+from write_side.devices import MOST_DEVICES, decide_attach, decide_detach
 from write_side.events import DeviceAttached, DeviceDetached, DeviceKind, Flexibility
 from write_side.households import HOUSEHOLD
-from write_side.metering import MOST_DEVICES, decide_attach, decide_detach
 
 ANNA = id_of("anna")
 METER = attach("meter", "anna", DeviceKind.METER, rated_power_w=0)
