@@ -46,6 +46,7 @@ class Figure:
             "beside": self.beside,
             "rival": self.rival,
             "goal": self.goal,
+            "goal_is": None if self.goal is None else "at most" if self.at_least is None else "at least",
             "met": self.met,
         }
 
