@@ -220,6 +220,8 @@ async def _executed(executor: Executor[Any]) -> GraphQLResult:
         return cast(GraphQLResult, await executed if executor.is_awaitable(executed) else executed)
     except Exception as error:
         return GraphQLResult(None, [located_error(error)])
+    finally:
+        del executor.async_helpers  # they and the executor refer to each other
 
 
 async def _simple_operation(request: Request) -> tuple[str, dict[str, Any] | None, str | None] | None:

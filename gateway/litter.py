@@ -2,7 +2,7 @@
 
 A full collection looks at all that they hold, 0.15 ms a socket, and stops the process meanwhile: longer than
 a push may take. What is there to stay is therefore set apart, where it is freed like anything else once
-nobody refers to it; cycles among it are looked for only after many sockets have closed.
+nobody refers to it; cycles among it are looked for after many sockets have closed, or an hour.
 """
 
 import asyncio
@@ -11,7 +11,8 @@ import gc
 from gateway.connections import BoundedSocket
 
 _LOOK_EVERY_S = 1.0
-_LOOKS_A_COLLECTION = 10
+_LOOKS_A_COLLECTION = 60  # once a minute what is new; once an hour everything
+_LOOKS_AT_ALL = 3_600
 _WORTH_SETTING_APART = 200
 _CLOSED_BEFORE_ALL_IS_LOOKED_AT = 20_000
 _YOUNG, _MIDDLE, _OLD = 10_000, 20, 1_000_000_000
@@ -36,14 +37,12 @@ async def _collect_for_ever() -> None:
     while True:
         await asyncio.sleep(_LOOK_EVERY_S)
         looks += 1
-        if BoundedSocket.closed - closed > _CLOSED_BEFORE_ALL_IS_LOOKED_AT:
+        if looks % _LOOKS_AT_ALL == 0 or BoundedSocket.closed - closed > _CLOSED_BEFORE_ALL_IS_LOOKED_AT:
             closed, apart = BoundedSocket.closed, 0
             gc.unfreeze()
         there = BoundedSocket.opened - BoundedSocket.closed
-        if there - apart > _WORTH_SETTING_APART:
+        if there - apart > _WORTH_SETTING_APART or looks % _LOOKS_A_COLLECTION == 0:
             apart = there
             gc.collect()
             gc.freeze()
-        elif looks % _LOOKS_A_COLLECTION == 0:
-            gc.collect()
         apart = min(apart, there)
