@@ -17,7 +17,7 @@ def describe() -> str:
     """One line for people: processor, cores, memory, system, Python, and the disk's flush."""
     memory_gib = psutil.virtual_memory().total / 2**30
     return (
-        f"{_processor()}, {os.cpu_count()} cores, {memory_gib:.0f} GiB, {platform.system()} "
+        f"{_processor()}, {_cores()} cores, {memory_gib:.0f} GiB, {platform.system()} "
         f"{platform.release()}, Python {platform.python_version()}, 4 kB written and flushed in "
         f"{flush_seconds() * 1e6:.0f} µs"
     )
@@ -33,6 +33,13 @@ def flush_seconds(folder: Path | None = None) -> float:
             os.fdatasync(file.fileno()) if hasattr(os, "fdatasync") else os.fsync(file.fileno())
             times.append(time.perf_counter() - begin)
     return median(times)
+
+
+def _cores() -> str:
+    """Those this process and its servers may use, and of how many where not all."""
+    there = os.cpu_count() or 1
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else there
+    return f"{usable}" if usable == there else f"{usable} of {there}"
 
 
 def _processor() -> str:
