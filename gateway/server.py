@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import socket
 
 import uvicorn
 from starlette.applications import Starlette
@@ -43,4 +44,19 @@ def run(settings: Settings, index: int) -> None:
     gc.set_threshold(20_000)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger(__name__).info("gateway %d on %s:%d", index, settings.host, settings.port)
-    uvicorn.Server(configuration(application(parts_of(settings)), settings)).run()
+    server = uvicorn.Server(configuration(application(parts_of(settings)), settings))
+    with door(settings.host, settings.port) as listening:
+        server.run(sockets=[listening])
+
+
+def door(host: str, port: int) -> socket.socket:
+    """The bound socket to listen on; OSError where the port is another's.
+
+    Gateways of one grid may share a port: the system deals new connections out to them.
+    """
+    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "SO_REUSEPORT"):
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listening.bind((host, port))
+    return listening
