@@ -8,6 +8,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+NARROWEST = 136  # columns; a narrower terminal breaks the lines, which is better than broken words
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
@@ -56,19 +58,24 @@ class WrongAnswer(Exception):
 
 
 def print_figures(figures: Sequence[Figure], machine: str) -> None:
-    """The table, under the machine it was measured on."""
-    table = Table(box=SIMPLE_HEAD, title=machine, title_justify="left")
-    for heading, side in (("", "left"), ("figure", "right"), ("", "left"), ("beside", "right")):
-        table.add_column(heading, justify=side, overflow="fold")  # type: ignore[arg-type]
-    table.add_column("", overflow="fold")
-    table.add_column("goal", justify="right")
-    table.add_column("met")
+    """The table, under the machine it was measured on; wide enough to be read where there is no terminal."""
+    table = Table(box=SIMPLE_HEAD)
+    table.add_column("", min_width=40)
+    table.add_column("measured", justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    table.add_column("beside", justify="right", no_wrap=True)
+    table.add_column("", min_width=26)
+    table.add_column("goal", justify="right", no_wrap=True)
+    table.add_column("met", no_wrap=True)
     for each in figures:
         goal = "" if each.goal is None else f"{'≤' if each.at_least is None else '≥'} {number(each.goal)}"
         met = {True: "yes", False: "NO", None: ""}[each.met]
         beside = "" if each.beside is None else number(each.beside)
         table.add_row(each.name, number(each.figure), each.unit, beside, each.rival, goal, met)
-    Console().print(table)
+    console = Console()
+    console.width = max(console.width, NARROWEST)
+    console.print(f"\n{machine}")
+    console.print(table)
 
 
 def number(value: float) -> str:
