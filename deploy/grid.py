@@ -16,7 +16,7 @@ from deploy.kept_secret import kept_secret
 from deploy.nats_server import nats_server
 from deploy.people import tokens_of_roles
 from deploy.ports import HOST, free_port, wanted_port
-from deploy.postgres import postgres_server
+from deploy.postgres import PostgresServer, make_cluster, postgres_server
 from deploy.process import Program
 from deploy.setup_error import SetupError
 from deploy.supervisor import Supervisor
@@ -78,9 +78,13 @@ class Grid:
         self._port = _port(self._place.port, "SMARTRIX_PORT")
         self.url = f"http://{HOST}:{self._port}"
         self._signing_key = self._place.signing_key or self._own_key()
-        programs = [*self._postgres(), *self._nats(), *map(self._role, parts)]
+        postgres = self._postgres()
+        programs = [*self._nats(), *map(self._role, parts)]
         addresses = {"url": self.url, "mqttUrl": self.mqtt_url, "natsUrl": self.nats_url}
         self._supervisor.start(programs, addresses | {"databaseUrl": self.database_url})
+        if postgres is not None:
+            make_cluster(postgres, self.home)  # while the roles, which wait for it, are being loaded
+            self._supervisor.add(postgres.program(self.home / "logs"))
 
     @property
     def signing_key(self) -> bytes:
@@ -140,13 +144,13 @@ class Grid:
             raise SetupError("with outside servers SMARTRIX_SIGNING_KEY must be set: it signs every token")
         return kept_secret(self.home / "signing-key")
 
-    def _postgres(self) -> list[Program]:
+    def _postgres(self) -> PostgresServer | None:
         if self._place.database_url:
             self.database_url = self._place.database_url
-            return []
+            return None
         server = postgres_server(self.home, free_port(), self._home.is_temporary)
         self.database_url = server.url
-        return [server.program(self.home / "logs")]
+        return server
 
     def _nats(self) -> list[Program]:
         if self._place.nats_url:

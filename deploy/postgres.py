@@ -39,6 +39,7 @@ class PostgresServer:
     command: tuple[str, ...]
     started_as: dict[str, Any]
     url: str
+    place: RunFolder
 
     def program(self, logs: Path) -> Program:
         """The part `postgres`. SIGINT closes connections and stops."""
@@ -65,20 +66,25 @@ class PostgresServer:
 
 
 def postgres_server(home: Path, port: int, temporary: bool) -> PostgresServer:
-    """The server of the home's cluster, which is made when there is none; takes up to some seconds.
+    """The server of the home's cluster; SetupError when no folder allows it.
 
-    SetupError when no folder allows it or initdb fails."""
+    Before it is started `make_cluster` is to be called."""
     place = run_folder(home, temporary)
     password = kept_secret(home / "postgres-password")
-    if not place.data.exists():
-        _make_cluster(place, password)
-    _forget_stale_lock(place.data / "postmaster.pid")
     settings = (f"-c{name}={value}" for name, value in (_SETTINGS | {"port": str(port)}).items())
     return PostgresServer(
         command=(str(place.programs / "postgres"), "-D", str(place.data), *settings),
         started_as=place.started_as(),
         url=f"postgresql://{_NAME}:{password}@{HOST}:{port}/{_NAME}",
+        place=place,
     )
+
+
+def make_cluster(server: PostgresServer, home: Path) -> None:
+    """The home's cluster where there is none, which takes a second or two. SetupError when initdb fails."""
+    if not server.place.data.exists():
+        _make_cluster(server.place, kept_secret(home / "postgres-password"))
+    _forget_stale_lock(server.place.data / "postmaster.pid")
 
 
 def _is_orphan(process: psutil.Process, executable: str) -> bool:

@@ -27,8 +27,8 @@ LONGEST_KEY = 200
 LARGEST_GROUP = 500
 LONGEST_QUEUE = 2000
 GROUPS_APART_S = 0.005  # while several wait: a group costs some milliseconds, however small it is
-PATIENCE_S = 1.8  # a caller is promised an answer within two seconds
-TIMEOUTS_MS = {"idle_in_transaction_session_timeout": 1000, "statement_timeout": 1700}
+PATIENCE_S = 1.5  # a caller is promised an answer within two seconds
+TIMEOUTS_MS = {"idle_in_transaction_session_timeout": 1000, "statement_timeout": 1400}
 
 _IDS = UUID("0b2f6a63-6d0e-4c3a-9f4e-5b7f8f6f1a11")
 

@@ -121,7 +121,8 @@ class Post:
                 "cause": "switched by hand",
             }
         ).encode()
-        await self._post(household_id, body)
+        if not await self._post(household_id, body):
+            return  # it is tried again at once; a device obeys an order once, however often it comes
         self._desk.connection.execute(
             """insert into delivery (position, sendings, last_sent) values (%s, %s, %s)
                on conflict (position)
@@ -130,14 +131,19 @@ class Post:
         )
         self._sent_at[position] = time.monotonic()
 
-    async def _post(self, household_id: UUID, body: bytes) -> None:
+    async def _post(self, household_id: UUID, body: bytes) -> bool:
+        """Sends both ways; False where it is not known whether the one over MQTT is kept."""
         messages = self._desk.messages
         stored = f"$MQTT.msgs.orders.{household_id}"
         try:
             await messages.jetstream(timeout=1).publish(stored, body, headers={"Nmqtt-Pub": "1"})
-        except nats.errors.Error as error:
+        except (nats.js.errors.NoStreamResponseError, nats.errors.NoRespondersError) as error:
             log.info("nobody has ever come over MQTT: %s", error)
+        except nats.errors.TimeoutError:
+            log.warning("an order over MQTT was not acknowledged in time")
+            return False
         await messages.publish(f"orders.{household_id}", body)
+        return True
 
     async def _give_up(self, position: int, household_id: UUID) -> None:
         command = ExpireOrder(household_id=household_id, order_position=position)
