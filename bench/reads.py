@@ -35,6 +35,7 @@ _END = slot_of(CLOCK_START) + _AHEAD
 _FIRST = _END - _MONTH
 _RATE, _SECONDS = 1_000, 15
 _CONNECTIONS = 32
+_WARM_S = 4.0  # first at half the rate, and not counted
 _SECOND = "gateway-1"  # shares the port with the first while questions come steadily
 _LONGEST_S = 12.0
 
@@ -74,17 +75,18 @@ def run(scale: float) -> list[Figure]:
         grid.wait_healthy()
         _settle(grid, population)
         asked = [asking(grid.url, home.token(grid.signing_key), DAY, {}) for home in population.made]
-        steady = offer(
-            Load(
-                url=grid.url,
-                requests=asked,
-                count=max(200, int(_RATE * _SECONDS * scale)),
-                per_second=_RATE,
-                connections=_CONNECTIONS * 2,
-                keeps_bodies=True,
+        for seconds, rate in ((_WARM_S, _RATE / 2), (_SECONDS, _RATE)):
+            steady = offer(
+                Load(
+                    url=grid.url,
+                    requests=asked,
+                    count=max(200, int(rate * seconds * scale)),
+                    per_second=rate,
+                    connections=_CONNECTIONS * 2,
+                    keeps_bodies=True,
+                )
             )
-        )
-        _check(population, steady)
+            _check(population, steady)
         grid.stop_part(_SECOND)
         with _memory(grid) as url:
             rivals = [asking(url, home.token(grid.signing_key), DAY, {}) for home in population.made]
