@@ -12,6 +12,7 @@ import pytest
 from graphql import build_schema, parse, validate
 
 from deploy.grid import REPOSITORY
+from docs.bench_table import table
 from docs.build import FOLDER, build
 from gateway.limits import Limits
 from write_side import commands
@@ -127,3 +128,7 @@ def test_the_first_query_fits_the_schema() -> None:
     queries = re.findall(r"```graphql\n(.*?)```", README, re.DOTALL)
     assert queries
     assert [error.message for query in queries for error in validate(schema, parse(query))] == []
+
+
+def test_the_readme_has_the_figures_of_the_last_bench() -> None:
+    assert table() in README

@@ -71,7 +71,7 @@ class Post:
             try:
                 for message in await self._answers.fetch(100, timeout=IDLE_S):
                     await self._take(message)
-            except nats.errors.TimeoutError:
+            except TimeoutError:  # nats-py raises its own, and where the loop was held up Python's
                 await asyncio.sleep(0)
 
     async def settled(self) -> None:

@@ -1,11 +1,13 @@
 """What the grid does by itself, seen from outside: closings, corrections, unanswered orders, a successor."""
 
+import asyncio
 import os
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,11 @@ import httpx
 import pytest
 
 from deploy.grid import CLOCK_START, REPOSITORY, Grid
+from gateway.standing_orders import device_orders
+from gateway.standing_orders.desk import Desk
+from projections.schemas import connect
+from write_side.app import App
+from write_side.nats_connection import connect_nats
 
 SLOT = timedelta(minutes=15)
 REGISTER = """mutation($input: RegisterHouseholdInput!) { registerHousehold(input: $input) {
@@ -137,6 +144,30 @@ def test_an_order_nobody_answers_is_given_up_and_its_people_are_told(own: Grid) 
     advance(own, 2)
     told = Counter(node["kind"] for node in ask(own, TOLD, signed_up["token"])["notifications"]["nodes"])
     assert told == {"ORDER_EXPIRED": 1}
+
+
+def test_a_loop_that_is_held_up_ends_no_standing_order(own: Grid) -> None:
+    """Behind its time nats-py's fetch raises another timeout than in it."""
+
+    async def play() -> None:
+        messages = await connect_nats(own.nats_url)
+        with (
+            connect(own.database_url, "standing_orders") as connection,
+            closing(App(own.database_url)) as app,
+        ):
+            post = await device_orders.Post.open(Desk(connection, app, messages, "test"))
+            delivering = asyncio.create_task(post.deliver_for_ever())
+            for _ in range(20):
+                time.sleep(2 * device_orders.IDLE_S)  # holds the loop up
+                await asyncio.sleep(0)
+                await asyncio.sleep(0.001)
+            is_done = delivering.done()
+            delivering.cancel()
+            await asyncio.wait([delivering])
+        await messages.close()
+        assert not is_done
+
+    asyncio.run(play())
 
 
 def test_an_advance_is_refused_while_another_runs_and_where_it_goes_back(own: Grid) -> None:
