@@ -157,8 +157,12 @@ class NatsLink:
         async def on_order(message: Msg) -> None:
             await client.publish(f"orders.done.{household}", answering(message.data))
 
-        await client.subscribe(f"orders.{household}", cb=on_order)
-        await client.flush(int(CONNECT_SECONDS))
+        try:
+            await client.subscribe(f"orders.{household}", cb=on_order)
+            await client.flush(int(CONNECT_SECONDS))
+        except (nats.errors.Error, TimeoutError, OSError) as error:
+            await client.close()
+            raise LinkDown(f"NATS: {error!r}") from error
         self._client, self._lost = client, lost
 
     async def send(self, payload: bytes) -> None:

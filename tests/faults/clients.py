@@ -22,7 +22,7 @@ from simulator.slots import SLOT, format_time, parse_time
 T = TypeVar("T")
 PATIENCE_SECONDS = 45.0
 PAUSE_SECONDS = 0.05
-HISTORY_BEGIN = datetime(2025, 12, 1, tzinfo=UTC)
+HISTORY_BEGIN = datetime(2025, 10, 1, tzinfo=UTC)  # room for every slot that is sent: what follows is future
 
 _RECORD = gql(
     """mutation($input: RecordReadingsInput!) { recordReadings(input: $input) {
