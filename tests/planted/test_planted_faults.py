@@ -43,9 +43,9 @@ FAULTS = {
         5,
     ),
     "autarky must last longer than its dwell": Fault(
-        "write_side/rules/autarky.py",
-        "if standing.above_run >= rule.dwell_slots:",
-        "if standing.above_run > rule.dwell_slots:",
+        "write_side/rules/autarky_columns.py",
+        "[above_run >= dwell, below_run >= dwell,",
+        "[above_run > dwell, below_run >= dwell,",
         8,
     ),
 }
