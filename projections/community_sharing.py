@@ -12,8 +12,8 @@ from projections.metering import HOUSEHOLD_KEY, stage_keys
 from write_side.rules.sharing import share
 
 _CELLS_AT_ONCE = 4_000_000
-_SHARE_TYPES = {**HOUSEHOLD_KEY, "received_wh": "integer", "given_wh": "integer"}
-_SHARED_TYPES = {
+SHARE_TYPES = {**HOUSEHOLD_KEY, "received_wh": "integer", "given_wh": "integer"}
+SHARED_TYPES = {
     **COMMUNITY_KEY,
     "sharing": "integer",
     "shared_wh": "bigint",
@@ -38,7 +38,7 @@ def share_anew(
 
     With `is_first` nothing stands there yet.
     """
-    shares = _by_key(homes, household, slot, rows)
+    shares = shares_by_key(homes, household, slot, rows)
     old = no_shares(len(household)) if is_first else read_shares(connection, homes, household, slot)
     differs = np.flatnonzero((old.received != shares.received) | (old.given != shares.given))
     if len(differs):
@@ -83,7 +83,7 @@ def _takes_part(rows: Balances) -> Array:
     return known
 
 
-def _by_key(homes: Homes, household: Ints, slot: Ints, rows: Balances) -> Shares:
+def shares_by_key(homes: Homes, household: Ints, slot: Ints, rows: Balances) -> Shares:
     """Each community's slot is a column of the rule, its members the rows in the order of their ids."""
     shares = no_shares(len(household))
     members = np.flatnonzero(_takes_part(rows))
@@ -136,7 +136,7 @@ def _write(
         "received_wh": received[some],
         "given_wh": given[some],
     }
-    copy_in(connection, "household_share", _SHARE_TYPES, columns)
+    copy_in(connection, "household_share", SHARE_TYPES, columns)
 
 
 def _write_communities(
@@ -149,10 +149,10 @@ def _write_communities(
         return
     sums = shared_sums(slot, rows, shares, wanted)
     columns = {"community_id": community_uuids(homes, wanted >> 32), "slot": wanted & 0xFFFFFFFF}
-    columns |= {name: sums[:, n] for n, name in enumerate(list(_SHARED_TYPES)[2:])}
-    source = stage(connection, "shared", _SHARED_TYPES, columns)
-    names = ", ".join(_SHARED_TYPES)
-    sets = ", ".join(f"{name} = excluded.{name}" for name in list(_SHARED_TYPES)[2:])
+    columns |= {name: sums[:, n] for n, name in enumerate(list(SHARED_TYPES)[2:])}
+    source = stage(connection, "shared", SHARED_TYPES, columns)
+    names = ", ".join(SHARED_TYPES)
+    sets = ", ".join(f"{name} = excluded.{name}" for name in list(SHARED_TYPES)[2:])
     connection.execute(
         f"""insert into community_flow
               ({names}, households, self_supplied_wh, consumption_wh, production_wh)

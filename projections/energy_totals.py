@@ -12,8 +12,8 @@ from projections.household_balance import ENERGY, TERMS, Balances
 from projections.metered_homes import NO_COMMUNITY, Homes
 
 COMMUNITY_KEY = {"community_id": "uuid", "slot": "integer"}
-_PARTITION_KEY = {"partition": "smallint", "slot": "integer"}
-_SUM_TYPES = {"households": "integer", "reporting": "integer", **dict.fromkeys(ENERGY[:TERMS], "bigint")}
+PARTITION_KEY = {"partition": "smallint", "slot": "integer"}
+SUM_TYPES = {"households": "integer", "reporting": "integer", **dict.fromkeys(ENERGY[:TERMS], "bigint")}
 
 
 def add_to_totals(
@@ -21,14 +21,14 @@ def add_to_totals(
 ) -> None:
     """Moves the community's and the grid's rows from old to new."""
     slots = np.concatenate([slot, slot])
-    sums = np.concatenate([_contribution(new), -_contribution(old)])
+    sums = np.concatenate([contribution(new), -contribution(old)])
     community = np.concatenate([new.community, old.community])
     partition = homes.households["partition"][np.concatenate([household, household])]
-    moved = add_to_communities(connection, homes, "community_energy", _SUM_TYPES, community, slots, sums)
+    moved = add_to_communities(connection, homes, "community_energy", SUM_TYPES, community, slots, sums)
     drop_empty(connection, "community_energy", moved, "reporting = 0")
     owners, slots, sums = summed(partition, slots, sums)
-    columns = {"partition": owners, "slot": slots, **_named(_SUM_TYPES, sums)}
-    moved = _add(connection, "grid_energy", _PARTITION_KEY | _SUM_TYPES, columns)
+    columns = {"partition": owners, "slot": slots, **_named(SUM_TYPES, sums)}
+    moved = _add(connection, "grid_energy", PARTITION_KEY | SUM_TYPES, columns)
     drop_empty(connection, "grid_energy", moved, "reporting = 0", "partition")
 
 
@@ -62,7 +62,8 @@ def summed(owner: Ints, slot: Ints, values: Ints) -> tuple[Ints, Ints, Ints]:
     return keys[moved] >> 32, keys[moved] & 0xFFFFFFFF, sums[moved]
 
 
-def _contribution(rows: Balances) -> Ints:
+def contribution(rows: Balances) -> Ints:
+    """What each row adds to the totals, a line of SUM_TYPES; zeros where there is no row."""
     known = np.maximum(rows.values[:, :TERMS], 0)
     counts = np.stack([rows.complete, np.ones_like(rows.complete)], axis=1).astype(np.int64)
     lines: Ints = np.where(rows.exists[:, np.newaxis], np.concatenate([counts, known], axis=1), 0)

@@ -9,26 +9,29 @@ from collections.abc import Mapping
 import numpy as np
 
 from projections.binary_copy import MISSING, Array, Connection, Ints, copy_in
-from projections.community_sharing import _SHARE_TYPES as SHARE_TYPES
-from projections.community_sharing import _SHARED_TYPES as SHARED_TYPES
-from projections.community_sharing import Shares, shared_sums
-from projections.community_sharing import _by_key as shares_by_key
+from projections.community_sharing import SHARE_TYPES, SHARED_TYPES, Shares, shared_sums, shares_by_key
 from projections.day_codec import DAY_SLOTS
-from projections.energy_totals import _PARTITION_KEY as PARTITION_KEY
-from projections.energy_totals import _SUM_TYPES as SUM_TYPES
-from projections.energy_totals import COMMUNITY_KEY, community_uuids, summed
-from projections.energy_totals import _contribution as contribution
+from projections.energy_totals import (
+    COMMUNITY_KEY,
+    PARTITION_KEY,
+    SUM_TYPES,
+    community_uuids,
+    contribution,
+    summed,
+)
 from projections.household_balance import Balances, Devices, balances
 from projections.metered_homes import NO_COMMUNITY, Homes
-from projections.metering import _ENERGY_TYPES as ENERGY_TYPES
-from projections.metering import HOUSEHOLD_KEY, energy_columns, note_newest
+from projections.metering import ENERGY_TYPES, HOUSEHOLD_KEY, energy_columns, note_newest
 from projections.readings import Rows
-from projections.settling import _COMMUNITY_TYPES as ACCOUNTED_TYPES
-from projections.settling import _FIRST_STOCK as FIRST_STOCK
-from projections.settling import _FLOW_COLUMNS as FLOW_COLUMNS
-from projections.settling import _contribution as accounted
-from projections.settling import _FlowRows as FlowRows
-from projections.settling import copy_flows, flow_rows
+from projections.settling import (
+    ACCOUNTED_TYPES,
+    FIRST_STOCK,
+    FLOW_COLUMNS,
+    FlowRows,
+    accounted,
+    copy_flows,
+    flow_rows,
+)
 from projections.stored_colours import STOCK
 
 _COMMUNITY_FLOW_TYPES = SHARED_TYPES | ACCOUNTED_TYPES

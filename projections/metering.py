@@ -17,7 +17,7 @@ from projections.readings import KEY_TYPES, Rows, value_types
 from projections.sealed_days import sealed_values
 
 HOUSEHOLD_KEY = {"household": "bigint", "slot": "integer"}
-_ENERGY_TYPES = {
+ENERGY_TYPES = {
     "community": "bigint?",
     **dict.fromkeys(ENERGY[:6], "integer?"),
     "appliances_wh": "integer",
@@ -96,7 +96,7 @@ def read_balances(
     found = read_columns(
         connection,
         f"select w.place, e.* from {source} w join household_energy e using (household, slot)",
-        {"place": "integer", **_ENERGY_TYPES},
+        {"place": "integer", **ENERGY_TYPES},
     )
     place = found["place"]
     found_balances.exists[place] = True
@@ -151,13 +151,13 @@ def _devices(
 
 
 def _write(connection: Connection, homes: Homes, changed: Recomputed) -> None:
-    types = {**HOUSEHOLD_KEY, **_ENERGY_TYPES}
+    types = {**HOUSEHOLD_KEY, **ENERGY_TYPES}
     appeared = np.flatnonzero(~changed.old.exists)
     copy_in(connection, "household_energy", types, _columns(homes, changed, appeared))
     altered = np.flatnonzero(changed.old.exists & changed.new.exists)
     if len(altered):
         source = stage(connection, "energy", types, _columns(homes, changed, altered))
-        sets = ", ".join(f"{name} = s.{name}" for name in _ENERGY_TYPES)
+        sets = ", ".join(f"{name} = s.{name}" for name in ENERGY_TYPES)
         connection.execute(
             f"""update household_energy t set {sets} from {source} s
                 where t.household = s.household and t.slot = s.slot"""
@@ -176,7 +176,7 @@ def _columns(homes: Homes, changed: Recomputed, rows: Array) -> dict[str, Array]
 
 
 def energy_columns(homes: Homes, household: Ints, slot: Ints, new: Balances) -> dict[str, Array]:
-    """The columns of household_energy: HOUSEHOLD_KEY and _ENERGY_TYPES."""
+    """The columns of household_energy: HOUSEHOLD_KEY and ENERGY_TYPES."""
     return {
         "household": homes.households["number"][household],
         "slot": slot,

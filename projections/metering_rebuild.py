@@ -28,7 +28,6 @@ from write_side.settings import PARTITIONS
 _NEXT = f"{NAME}_next"
 _OLD = f"{NAME}_old"
 _COMPARED = f"{NAME}_compared"
-_KEYS_AT_ONCE = 300_000
 _FACTS_AT_ONCE = 10_000
 _MOST_DIFFERENCES = 50
 _POSITION = "metering_position"

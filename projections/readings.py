@@ -26,7 +26,6 @@ from projections.reading_messages import Arrivals, Item
 from write_side.rules.timeslots import SLOT_SECONDS
 
 _POSTGRES_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
-_MICROSECOND = 1e-6
 _REASONS = ("", WRONG_SUBJECT, NEGATIVE, FUTURE, UNKNOWN_DEVICE)
 _OK, _WRONG_SUBJECT, _NEGATIVE, _FUTURE, _UNKNOWN = range(len(_REASONS))
 _NONE = -1

@@ -26,7 +26,7 @@ from projections.stored_colours import STOCK, carry_stock, no_discharges
 from write_side.rules.energy import flows, received_to
 
 _SLOTS_AT_ONCE = 192
-_FLOW_COLUMNS = (
+FLOW_COLUMNS = (
     "consumption_wh",
     "production_wh",
     "pv_to_load_wh",
@@ -47,9 +47,9 @@ _FLOW_COLUMNS = (
 )
 _FLOW_TYPES = {
     "community": "bigint?",
-    **{name: "bigint" if name.startswith("stock") else "integer" for name in _FLOW_COLUMNS},
+    **{name: "bigint" if name.startswith("stock") else "integer" for name in FLOW_COLUMNS},
 }
-_COMMUNITY_TYPES = {
+ACCOUNTED_TYPES = {
     "households": "integer",
     "self_supplied_wh": "bigint",
     "consumption_wh": "bigint",
@@ -57,7 +57,7 @@ _COMMUNITY_TYPES = {
 }
 _CHANGE_TYPES = {"household": "bigint", "community": "bigint"}
 _SELF_SUPPLIED = [
-    _FLOW_COLUMNS.index(name)
+    FLOW_COLUMNS.index(name)
     for name in (
         "pv_to_load_wh",
         "received_to_load_wh",
@@ -65,11 +65,11 @@ _SELF_SUPPLIED = [
         "local_battery_to_load_wh",
     )
 ]
-_FIRST_STOCK = _FLOW_COLUMNS.index(STOCK[0])
+FIRST_STOCK = FLOW_COLUMNS.index(STOCK[0])
 
 
 @dataclass
-class _FlowRows:
+class FlowRows:
     """household_flow, one line a key: whether there is a row, its community, and its columns."""
 
     exists: Array
@@ -205,12 +205,12 @@ def _account(
     _write_flows(connection, homes, household, slot, new, differs, old.exists[differs])
     if not is_first:
         _note_changed(connection, homes, household[differs], old.community[differs], new.community[differs])
-    sums = np.concatenate([_contribution(new), -_contribution(old)])
+    sums = np.concatenate([accounted(new), -accounted(old)])
     add_to_communities(
         connection,
         homes,
         "community_flow",
-        _COMMUNITY_TYPES,
+        ACCOUNTED_TYPES,
         np.concatenate([new.community, old.community]),
         np.concatenate([slot, slot]),
         sums,
@@ -227,17 +227,17 @@ def _note_changed(connection: Connection, homes: Homes, household: Ints, old: In
         copy_in(connection, "flow_change", _CHANGE_TYPES, changed)
 
 
-def _moved_stock(household: Ints, old: _FlowRows, new: _FlowRows) -> Ints:
+def _moved_stock(household: Ints, old: FlowRows, new: FlowRows) -> Ints:
     stands = np.flatnonzero(new.exists)
     owners = household[stands]
     is_last = np.append(owners[:-1] != owners[1:], True)[: len(owners)]
-    moved = (old.values[stands, _FIRST_STOCK:] != new.values[stands, _FIRST_STOCK:]).any(axis=1)
+    moved = (old.values[stands, FIRST_STOCK:] != new.values[stands, FIRST_STOCK:]).any(axis=1)
     return np.concatenate([owners[is_last & moved], household[old.exists != new.exists]])
 
 
 def _flows(
     connection: Connection, homes: Homes, household: Ints, slot: Ints, rows: Balances, shares: Shares
-) -> _FlowRows:
+) -> FlowRows:
     start = np.zeros((len(household), len(STOCK)), dtype=np.int64)
     if homes.households["battery"][household].any():
         start = _stock_before(connection, homes, household, slot)
@@ -246,10 +246,10 @@ def _flows(
 
 def flow_rows(
     homes: Homes, household: Ints, slot: Ints, rows: Balances, shares: Shares, start: Ints
-) -> _FlowRows:
+) -> FlowRows:
     """The flows of these keys, sorted; `start` has at each the stock before its household's first one."""
     known = rows.exists & (rows.values[:, :TERMS] != MISSING).all(axis=1)
-    values = np.full((len(household), len(_FLOW_COLUMNS)), MISSING, dtype=np.int64)
+    values = np.full((len(household), len(FLOW_COLUMNS)), MISSING, dtype=np.int64)
     at = np.flatnonzero(known)
     terms = rows.values[at]
     flow = flows(terms[:, PRODUCTION], terms[:, CONSUMPTION], terms[:, CHARGE], terms[:, DISCHARGE])
@@ -267,7 +267,7 @@ def flow_rows(
         received, to_load, to_battery, given,
     ]  # fmt: skip
     values[at] = np.concatenate([np.stack(columns, axis=1), discharges.stock], axis=1)
-    return _FlowRows(known, np.where(known, rows.community, MISSING), values)
+    return FlowRows(known, np.where(known, rows.community, MISSING), values)
 
 
 def _stock_before(connection: Connection, homes: Homes, household: Ints, slot: Ints) -> Ints:
@@ -290,18 +290,19 @@ def _stock_before(connection: Connection, homes: Homes, household: Ints, slot: I
     return start[first[owner]]
 
 
-def _contribution(rows: _FlowRows) -> Ints:
+def accounted(rows: FlowRows) -> Ints:
+    """What each row adds to its community, a line of ACCOUNTED_TYPES; zeros where there is no row."""
     supplied = rows.values[:, _SELF_SUPPLIED].sum(axis=1)
     lines = np.stack([np.ones_like(supplied), supplied, rows.values[:, 0], rows.values[:, 1]], axis=1)
     return np.where(rows.exists[:, np.newaxis], lines, 0)
 
 
-def _no_flows(count: int) -> _FlowRows:
-    values = np.full((count, len(_FLOW_COLUMNS)), MISSING, dtype=np.int64)
-    return _FlowRows(np.zeros(count, dtype=np.bool_), np.full(count, MISSING, dtype=np.int64), values)
+def _no_flows(count: int) -> FlowRows:
+    values = np.full((count, len(FLOW_COLUMNS)), MISSING, dtype=np.int64)
+    return FlowRows(np.zeros(count, dtype=np.bool_), np.full(count, MISSING, dtype=np.int64), values)
 
 
-def _read_flows(connection: Connection, homes: Homes, household: Ints, slot: Ints) -> _FlowRows:
+def _read_flows(connection: Connection, homes: Homes, household: Ints, slot: Ints) -> FlowRows:
     standing = _no_flows(len(household))
     source = stage_keys(connection, homes, "wanted", household, slot, np.arange(len(household)))
     found = read_columns(
@@ -312,12 +313,12 @@ def _read_flows(connection: Connection, homes: Homes, household: Ints, slot: Int
     place = found["place"]
     standing.exists[place] = True
     standing.community[place] = found["community"]
-    standing.values[place] = np.stack([found[name] for name in _FLOW_COLUMNS], axis=1)
+    standing.values[place] = np.stack([found[name] for name in FLOW_COLUMNS], axis=1)
     return standing
 
 
 def _write_flows(
-    connection: Connection, homes: Homes, household: Ints, slot: Ints, new: _FlowRows, differs: Ints,
+    connection: Connection, homes: Homes, household: Ints, slot: Ints, new: FlowRows, differs: Ints,
     stood: Array,
 ) -> None:  # fmt: skip
     gone = differs[stood]
@@ -332,13 +333,13 @@ def _write_flows(
 
 
 def copy_flows(
-    connection: Connection, homes: Homes, household: Ints, slot: Ints, new: _FlowRows, rows: Ints
+    connection: Connection, homes: Homes, household: Ints, slot: Ints, new: FlowRows, rows: Ints
 ) -> None:
     """Appends these rows of `new` to the table."""
     columns = {
         "household": homes.households["number"][household[rows]],
         "slot": slot[rows],
         "community": new.community[rows],
-        **{name: new.values[rows, place] for place, name in enumerate(_FLOW_COLUMNS)},
+        **{name: new.values[rows, place] for place, name in enumerate(FLOW_COLUMNS)},
     }
     copy_in(connection, "household_flow", HOUSEHOLD_KEY | _FLOW_TYPES, columns)
