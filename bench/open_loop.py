@@ -269,7 +269,11 @@ def _cpu_seconds() -> float:
 def main() -> None:
     """The load comes on the standard input, what became of it goes to the standard output."""
     load = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Load)
-    sys.stdout.buffer.write(msgspec.msgpack.encode(uvloop.run(_Client(load).run())))
+    became = msgspec.msgpack.encode(uvloop.run(_Client(load).run()))
+    with open(
+        sys.stdout.fileno(), "wb", closefd=False
+    ) as out:  # with PYTHONUNBUFFERED stdout writes only a part
+        out.write(became)
 
 
 if __name__ == "__main__":

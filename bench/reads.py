@@ -4,7 +4,6 @@ The rival answers the same documents by the same schema in the same kind of proc
 """
 
 import asyncio
-import os
 import subprocess
 import sys
 import time
@@ -69,7 +68,6 @@ class Population:
 
 def run(scale: float) -> list[Figure]:
     """Offered steadily, and as much as goes; beside the same from memory."""
-    os.environ.pop("PYTHONUNBUFFERED", None)  # the load client would hand over part of its answers
     population = Population.of(max(40, int(HOMES * scale)))
     with Grid(parts=[*ROLE_OF_PART, _SECOND]) as grid:
         grid.wait_healthy()

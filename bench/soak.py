@@ -6,7 +6,6 @@ share the gateway; every home measures, slots close, subscribers come and go.
 
 import asyncio
 import itertools
-import os
 import threading
 import time
 from collections import defaultdict
@@ -135,7 +134,6 @@ class _Soak:
 
 def run(scale: float) -> list[Figure]:
     """The slope of each process's memory over the second half, and what was answered meanwhile."""
-    os.environ.pop("PYTHONUNBUFFERED", None)  # the load client would hand over part of its answers
     seconds = max(_SMALLEST_S, SECONDS * scale)
     made = homes(max(40, int(HOMES * min(1.0, 10 * scale))), 1, 100)
     with Grid() as grid:

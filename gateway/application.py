@@ -86,9 +86,7 @@ def _routes(parts: Parts) -> list[BaseRoute]:
 
     async def tell_metrics(_request: Request) -> Response:
         behind, kept_aside = await _counted(parts)
-        return PlainTextResponse(
-            parts.metrics.text(behind, kept_aside), media_type="text/plain; version=0.0.4"
-        )
+        return PlainTextResponse(parts.metrics.text(behind, kept_aside), media_type=_PROMETHEUS)
 
     return [
         Route("/graphql", endpoint),

@@ -1,6 +1,5 @@
 """The gateway as a process: serves the one door on loopback until it is told to stop."""
 
-import gc
 import logging
 import socket
 
@@ -39,9 +38,6 @@ def configuration(app: Starlette, settings: Settings) -> uvicorn.Config:
 
 def run(settings: Settings, index: int) -> None:
     """Serves until SIGTERM or SIGINT; requests under way have three seconds to end."""
-    # The schema's many objects are never garbage, and most of a request's are gone before 20,000 others come.
-    gc.freeze()
-    gc.set_threshold(20_000)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger(__name__).info("gateway %d on %s:%d", index, settings.host, settings.port)
     server = uvicorn.Server(configuration(application(parts_of(settings)), settings))
