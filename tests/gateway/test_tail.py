@@ -97,7 +97,7 @@ def test_each_gets_its_own_and_the_view_is_read_once_for_all() -> None:
     async def play() -> None:
         view = View()
         own = [asyncio.create_task(_take(view.follow(Scope(household_id=o), None), 50)) for o in OWNERS * 40]
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.5)
         read = view.reads
         for number in range(150):
             view.add(OWNERS[number % 3])
