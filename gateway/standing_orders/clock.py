@@ -45,6 +45,7 @@ async def _stride(desk: Desk, judge: Judge, sources: Sources, post: Post) -> boo
         await _account(desk, judge, sources)
     else:
         await slots.correct(desk)
+        await post.settled()  # an order whose time passed with the last stride is given up before the answer
         finish = FinishAdvance(at=target)
         name = f"advanced/{target.isoformat()}"
         receipt = await desk.send(finish, key=name, correlation=name)
