@@ -12,7 +12,7 @@ _STEPS = (
     ("ruff format", ("-m", "ruff", "format", "--check", "--quiet")),
     ("mypy", ("-m", "mypy", "--no-error-summary")),
     ("import rules", ("-c", "from importlinter.cli import lint_imports_command as run; run()")),
-    ("pytest", ("-m", "pytest", "-n", "2", "--dist", "loadfile")),
+    ("pytest", ("-m", "pytest", "-n", "2", "--dist", "loadfile", "--tb", "short")),
 )
 _PYTEST_USAGE = 4
 
