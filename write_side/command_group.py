@@ -1,7 +1,7 @@
 """One transaction for a group of commands: what stands, what is refused, what was answered before."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,9 +13,19 @@ from write_side.arrays import byte_strings, ints, texts
 from write_side.clock import grid_time
 from write_side.commands import Command, InvalidInput, KeyReused, Refusal
 from write_side.deciders import ask_ahead, decide
-from write_side.log import CHANNEL, LOG_LOCK, Row, append_at, head, take_positions, taken_positions
+from write_side.log import (
+    CHANNEL,
+    LOG_LOCK,
+    append_at,
+    ask_newest_taken,
+    head,
+    keep_newest_taken,
+    newest_taken,
+)
 from write_side.past import Decision, Past
 from write_side.stored_form import behind, head_of
+
+APPENDED_AT_ONCE = 64  # jobs: PostgreSQL writes their facts while the next are decided
 
 
 @dataclass(frozen=True)
@@ -51,6 +61,8 @@ class _Standing:
     decision: Decision
     input_hash: bytes
     at: datetime
+    first_position: int = 0
+    position: int = 0  # of its last fact; 0 until it is appended, and without any
 
 
 @dataclass(frozen=True)
@@ -82,14 +94,20 @@ def decide_group(
             "select set_config('lock_timeout', %s, true), pg_advisory_xact_lock(%s)",
             (f"{max(int(patience_s * 1000), 1)}ms", LOG_LOCK),
         )
+        taken = ask_newest_taken(connection)
         past = Past(connection, wall_now)
         kept = _ask_for_keys(connection, jobs)
         ask_ahead(past, [command for job in jobs for command in job.commands])
         known: Keys = {(row[0], row[1]): _Kept(row[2], Receipt(row[3], row[4], True, row[5])) for row in kept}
         past.take_up()
-        outcomes = [_decide_one(past, job, known, simulated=simulated) for job in jobs]
-        standing = list({id(entry): entry for entry in outcomes if isinstance(entry, _Standing)}.values())
-        receipts = _append(past, standing)
+        appending = _Appending(past, newest_taken(taken))
+        outcomes: list[Outcome | _Standing] = []
+        for begin in range(0, len(jobs), APPENDED_AT_ONCE):
+            some = jobs[begin : begin + APPENDED_AT_ONCE]
+            decided = [_decide_one(past, job, known, simulated=simulated) for job in some]
+            appending.append(decided)
+            outcomes += decided
+        receipts = appending.finish()
     return [receipts[id(outcome)] if isinstance(outcome, _Standing) else outcome for outcome in outcomes]
 
 
@@ -145,52 +163,77 @@ def _decided(past: Past, job: Job) -> Decision:
     return whole
 
 
-def _append(past: Past, standing: Sequence[_Standing]) -> dict[int, Receipt]:
-    if not standing:
-        return {}
-    connection = past.connection
-    count = sum(len(entry.decision.facts) for entry in standing)
-    asked = take_positions(connection, count) if count else None
-    versions = iter(past.next_versions(stream for entry in standing for stream, _ in entry.decision.facts))
-    rows: list[Row] = []
-    for entry in standing:
+class _Appending:
+    """The facts of a group on their way into the log, some while the next are decided."""
+
+    def __init__(self, past: Past, newest: int) -> None:
+        self._past = past
+        self._newest = self._before = newest
+        self._standing: dict[int, _Standing] = {}
+        self._later: list[_NewRow] = []  # on streams whose version is not known without asking
+
+    def append(self, decided: Iterable[Outcome | _Standing]) -> None:
+        """Sends the facts of what stands on, without waiting."""
+        rows: list[_NewRow] = []
+        for entry in decided:
+            if isinstance(entry, _Standing) and id(entry) not in self._standing:
+                self._standing[id(entry)] = entry
+                rows += self._rows(entry)
+        self._later += [row for row in rows if not self._past.is_versioned(row[1])]
+        self._send([row for row in rows if self._past.is_versioned(row[1])])
+
+    def finish(self) -> dict[int, Receipt]:
+        """Sends on what is left of the group; the receipts by the identity of what stands."""
+        if not self._standing:
+            return {}
+        connection, standing = self._past.connection, list(self._standing.values())
+        self._send(self._later)
+        self._past.places.write(connection)
+        if self._newest > self._before:
+            keep_newest_taken(connection, self._newest)
+            connection.execute(f"notify {CHANNEL}")
+        # A command that changed nothing has its first fact behind its position: there is none of it.
+        latest = self._newest if self._newest > self._before else head(connection)
+        for entry in standing:
+            if not entry.decision.facts:
+                entry.first_position, entry.position = latest + 1, latest
+        _keep_keys(connection, standing)
+        return {
+            id(entry): Receipt(entry.position, entry.decision.answer, False, entry.at) for entry in standing
+        }
+
+    def _rows(self, entry: _Standing) -> list["_NewRow"]:
         job = entry.job
         envelope = head_of(
             at=entry.at,
-            recorded_at=past.wall_now,
+            recorded_at=self._past.wall_now,
             by=job.by,
             key=job.key,
             cause=job.cause,
             correlation=job.correlation,
         )
-        rows += [(stream, next(versions), *behind(envelope, fact)) for stream, fact in entry.decision.facts]
-    positions = range(0) if asked is None else taken_positions(asked, count)
-    receipts = _receipts(standing, positions, positions[-1] if positions else head(connection))
-    past.places.write(connection)
-    if positions:
-        append_at(connection, positions, rows)
-        connection.execute(f"notify {CHANNEL}")
-    _keep_keys(connection, standing, receipts)
-    return {id(entry): receipt for entry, receipt in zip(standing, receipts, strict=True)}
+        entry.first_position = self._newest + 1
+        self._newest = entry.position = self._newest + len(entry.decision.facts)
+        return [
+            (position, stream, *behind(envelope, fact))
+            for position, (stream, fact) in enumerate(entry.decision.facts, entry.first_position)
+        ]
+
+    def _send(self, rows: Sequence["_NewRow"]) -> None:
+        if rows:
+            positions, streams, topics, states = zip(*rows, strict=True)
+            versions = self._past.next_versions(streams)
+            append_at(
+                self._past.connection,
+                positions,
+                list(zip(streams, versions, topics, states, strict=True)),
+            )
 
 
-def _receipts(standing: Sequence[_Standing], positions: range, latest: int) -> list[Receipt]:
-    receipts, taken = [], 0
-    for entry in standing:
-        taken += len(entry.decision.facts)
-        position = positions[taken - 1] if entry.decision.facts else latest
-        receipts.append(Receipt(position, entry.decision.answer, False, entry.at))
-    return receipts
+_NewRow = tuple[int, str, str, bytes]  # position, stream, topic, state
 
 
-def _keep_keys(
-    connection: psycopg.Connection[Any], standing: Sequence[_Standing], receipts: Sequence[Receipt]
-) -> None:
-    # A command that changed nothing has its first fact behind its position: there is none of it.
-    firsts = (
-        receipt.position - len(entry.decision.facts) + 1
-        for entry, receipt in zip(standing, receipts, strict=True)
-    )
+def _keep_keys(connection: psycopg.Connection[Any], standing: Sequence[_Standing]) -> None:
     connection.execute(
         """insert into log.command_key
              (principal, key, input_hash, correlation, first_position, position, answer, at)
@@ -202,10 +245,10 @@ def _keep_keys(
             texts(entry.job.key for entry in standing),
             byte_strings(entry.input_hash for entry in standing),
             texts(entry.job.correlation for entry in standing),
-            ints(firsts),
-            ints(receipt.position for receipt in receipts),
-            texts(msgspec.json.encode(receipt.answer).decode() for receipt in receipts),
-            texts(receipt.at.isoformat() for receipt in receipts),
+            ints(entry.first_position for entry in standing),
+            ints(entry.position for entry in standing),
+            texts(msgspec.json.encode(entry.decision.answer).decode() for entry in standing),
+            texts(entry.at.isoformat() for entry in standing),
         ),
     )
 

@@ -72,27 +72,32 @@ def append(connection: psycopg.Connection[Any], rows: Sequence[Row]) -> list[int
     The caller holds the log's lock, so that the positions taken here are one unbroken stretch; a version
     that stands already raises UniqueViolation.
     """
-    positions = taken_positions(take_positions(connection, len(rows)), len(rows))
+    first = newest_taken(ask_newest_taken(connection)) + 1
+    positions = list(range(first, first + len(rows)))
     append_at(connection, positions, rows)
-    return list(positions)
+    keep_newest_taken(connection, positions[-1])
+    return positions
 
 
-def take_positions(connection: psycopg.Connection[Any], count: int) -> psycopg.Cursor[Any]:
-    """Asks for the next positions, at least one; whoever holds the log's lock is alone in taking any."""
-    return connection.execute(
-        "select setval('log.fact_notification_id_seq', nextval('log.fact_notification_id_seq') + %s)",
-        (count - 1,),
-    )
+def ask_newest_taken(connection: psycopg.Connection[Any]) -> psycopg.Cursor[Any]:
+    """Asks for the newest position anybody has taken; under the log's lock nobody else takes any."""
+    return connection.execute("select last_value, is_called from log.fact_notification_id_seq")
 
 
-def taken_positions(asked: psycopg.Cursor[Any], count: int) -> range:
-    """The positions that `take_positions` asked for."""
-    taken = asked.fetchone()
-    assert taken is not None
-    return range(taken[0] - count + 1, taken[0] + 1)
+def newest_taken(asked: psycopg.Cursor[Any]) -> int:
+    """The position that `ask_newest_taken` asked for, 0 for none."""
+    row = asked.fetchone()
+    assert row is not None
+    value, is_taken = row
+    return int(value) if is_taken else 0
 
 
-def append_at(connection: psycopg.Connection[Any], positions: range, rows: Sequence[Row]) -> None:
+def keep_newest_taken(connection: psycopg.Connection[Any], position: int) -> None:
+    """Has the next writer go on behind a position."""
+    connection.execute("select setval('log.fact_notification_id_seq', %s)", (position,))
+
+
+def append_at(connection: psycopg.Connection[Any], positions: Iterable[int], rows: Sequence[Row]) -> None:
     """As `append`, at positions that were taken."""
     streams, versions, topics, states = zip(*rows, strict=True)
     connection.execute(

@@ -119,6 +119,10 @@ class Past:
         finally:
             self._undo = None
 
+    def is_versioned(self, stream: str) -> bool:
+        """Whether the newest version of a stream is known without asking."""
+        return stream in self._versions
+
     def next_versions(self, streams: Iterable[str]) -> list[int]:
         """The version that each next fact takes, for facts appended to these streams in this order."""
         wanted = list(streams)
