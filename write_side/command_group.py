@@ -30,7 +30,10 @@ APPENDED_AT_ONCE = 64  # jobs: PostgreSQL writes their facts while the next are 
 
 @dataclass(frozen=True)
 class Job:
-    """A command and the envelope its facts will carry; the commands in `more` stand or fall with it."""
+    """A command and the envelope its facts will carry; the commands in `more` stand or fall with it.
+
+    `input_hash` is that of all its commands, where somebody has worked it out before.
+    """
 
     command: Command
     by: str
@@ -38,6 +41,7 @@ class Job:
     cause: int | None
     correlation: str
     more: tuple[Command, ...] = ()
+    input_hash: bytes | None = None
 
     @property
     def commands(self) -> tuple[Command, ...]:
@@ -124,7 +128,7 @@ def _ask_for_keys(connection: psycopg.Connection[Any], jobs: Sequence[Job]) -> p
 
 def _decide_one(past: Past, job: Job, known: Keys, *, simulated: bool) -> Outcome | _Standing:
     try:
-        digest = _input_hash(job)
+        digest = job.input_hash or input_hash(job.commands)
     except UnicodeEncodeError:
         return InvalidInput("a text holds half of a surrogate pair")
     earlier = known.get((job.by, job.key))
@@ -253,8 +257,9 @@ def _keep_keys(connection: psycopg.Connection[Any], standing: Sequence[_Standing
     )
 
 
-def _input_hash(job: Job) -> bytes:
+def input_hash(commands: Iterable[Command]) -> bytes:
+    """By which input under one key is told from other; UnicodeEncodeError for half a surrogate pair."""
     digest = hashlib.sha256()
-    for command in job.commands:
+    for command in commands:
         digest.update(type(command).__name__.encode() + b"\0" + msgspec.json.encode(command, order="sorted"))
     return digest.digest()

@@ -1,6 +1,7 @@
 """Devices of a household: what may be attached, and when its measuring begins and ends."""
 
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from write_side.clock import next_slot_start
 from write_side.commands import AttachDevice, DetachDevice, DeviceAlreadyAttached, DeviceUnknown, InvalidInput
@@ -39,6 +40,11 @@ def _check_since(since: datetime, now: datetime) -> None:
         raise InvalidInput("since: at most 30 years back")
 
 
+@lru_cache(64)  # the devices of a file begin at the same time, most of them
+def _slot_start(at: datetime) -> datetime:
+    return slot_start(slot_of(at))
+
+
 def decide_attach(household: Household, command: AttachDevice, now: datetime) -> list[Fact]:
     """Attaches a device from the slot of `since`, or from the slot that runs now."""
     _check_ranges(command)
@@ -57,7 +63,7 @@ def decide_attach(household: Household, command: AttachDevice, now: datetime) ->
             household_id=command.household_id,
             kind=command.kind,
             name=command.name.strip(),
-            since=slot_start(slot_of(since)),
+            since=_slot_start(since),
             flexibility=command.flexibility,
             rated_power_w=command.rated_power_w,
             capacity_wh=command.capacity_wh,

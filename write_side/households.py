@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from uuid import UUID
 
 import msgspec
@@ -88,6 +89,7 @@ def _with_consent(
 HOUSEHOLD = Fold(Household(), evolve, ignored=frozenset(("HouseholdRenamed",)))
 
 
+@lru_cache(8192)  # a household that is imported is named a dozen times
 def stream_of(household_id: UUID) -> str:
     """A household's own stream."""
     return f"household/{household_id}"
