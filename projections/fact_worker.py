@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 
 LONGEST_SILENCE_S = 1.0
 LONGEST_QUEUE = 100
+TAKEN_AT_ONCE = 5_000
 BACKOFF_S = 0.3
 _VIEW_LOCK = 0x5371_3000
 
@@ -53,6 +54,7 @@ class FactWorker:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._batches: asyncio.Queue[Batch] = asyncio.Queue(LONGEST_QUEUE)
+        self._held: Batch | None = None  # it does not follow what was taken before it
         self._positions: dict[str, int] = {}
         self._messages: Client | None = None
 
@@ -91,12 +93,24 @@ class FactWorker:
     async def _work(self, connection: psycopg.Connection[Any]) -> None:
         while True:
             self._take_locks(connection)
-            try:
-                batch = await asyncio.wait_for(self._batches.get(), LONGEST_SILENCE_S)
-            except TimeoutError:
-                batch = None
+            batch = await self._brought()
             for name in list(self._positions):
                 await self._bring_up(connection, VIEWS[name], batch)
+
+    async def _brought(self) -> Batch | None:
+        """What NATS has brought meanwhile, as one batch where nothing is missing between; None after a
+        second of silence."""
+        if self._held is None:
+            with suppress(TimeoutError):
+                self._held = await asyncio.wait_for(self._batches.get(), LONGEST_SILENCE_S)
+        batch, self._held = self._held, None
+        while batch is not None and len(batch.rows) < TAKEN_AT_ONCE and not self._batches.empty():
+            following = self._batches.get_nowait()
+            if following.previous != batch.rows[-1][0]:
+                self._held = following
+                break
+            batch.rows.extend(following.rows)
+        return batch
 
     def _take_locks(self, connection: psycopg.Connection[Any]) -> None:
         for name, view in VIEWS.items():
@@ -111,7 +125,8 @@ class FactWorker:
         before = self._positions[view.name]
         try:
             if batch is not None and batch.previous == before:
-                self._positions[view.name] = advance(connection, view, batch.rows)
+                # In a thread: meanwhile NATS brings more, which is then taken together.
+                self._positions[view.name] = await asyncio.to_thread(advance, connection, view, batch.rows)
             elif batch is None or batch.rows[-1][0] > before:
                 await self._read_up(connection, view)
         except (psycopg.OperationalError, psycopg.InterfaceError):
