@@ -91,7 +91,7 @@ class _Soak:
         return person
 
     def _offer(self, kind: str, requests: Sequence[bytes]) -> None:
-        while not self._is_over:
+        while not (self._is_over and self.answers[kind]):  # a busy machine may sign up until it is over
             seconds = min(_STRETCH_S, max(1.0, self._until - time.monotonic()))
             load = Load(
                 url=self._grid.url,
