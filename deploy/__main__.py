@@ -9,14 +9,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
-from bench.run import BENCHES
-from bench.run import main as run_bench
+from bench.names import BENCHES
 from deploy.access import Access, access_elsewhere, access_to, running
 from deploy.checks import run_checks
 from deploy.grid import REPOSITORY, Grid, Place
 from deploy.serve import serve
 from deploy.setup_error import SetupError
-from gateway import importing
+from gateway.import_format import FORMAT
 
 _INTERRUPTED = 130
 
@@ -63,7 +62,7 @@ def _arguments() -> argparse.ArgumentParser:
         "import",
         help="households with their devices from a CSV file",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog=importing.FORMAT,
+        epilog=FORMAT,
     )
     imported.add_argument("file", type=_path, metavar="FILE")
     imported.set_defaults(run=_import)
@@ -73,7 +72,7 @@ def _arguments() -> argparse.ArgumentParser:
     measured.add_argument("name", nargs="?", choices=BENCHES, metavar="NAME", help=", ".join(BENCHES))
     measured.add_argument("--json", type=_path, metavar="FILE", help="the rows, for a machine to read")
     measured.add_argument("--scale", type=float, default=1.0, metavar="N", help="less than 1: only a trial")
-    measured.set_defaults(run=lambda chosen: run_bench(chosen.name, chosen.json, chosen.scale))
+    measured.set_defaults(run=_bench)
     for command in (scenario, replayed):
         command.add_argument("--url", help="a running grid's address")
     for command in (scenario, served, replayed, rebuilt, imported, check):
@@ -141,7 +140,15 @@ def _check(chosen: argparse.Namespace) -> int:
     return _on_projections(chosen.home, ["check"])
 
 
+def _bench(chosen: argparse.Namespace) -> int:
+    from bench.run import main as run_bench
+
+    return run_bench(chosen.name, chosen.json, chosen.scale)
+
+
 def _import(chosen: argparse.Namespace) -> int:
+    from gateway import importing
+
     if not chosen.file.is_file():
         print(f"smartrix: there is no file {chosen.file}", file=sys.stderr)
         return 2

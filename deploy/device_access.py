@@ -11,10 +11,9 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from deploy.nkey_tokens import Issuer, claims_of
-from deploy.topics import Topics, topics_of
+from deploy.topics import READY, Topics, topics_of
 from write_side.settings import Settings
 
-READY = "device-access.ready"
 _REQUESTS = "$SYS.REQ.USER.AUTH"
 _ACCOUNT = "GRID"
 _log = logging.getLogger(__name__)

@@ -10,7 +10,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from deploy.health import wait_for_devices, wait_for_gateway, wait_for_postgres
 from deploy.home import Home
 from deploy.kept_secret import kept_secret
 from deploy.nats_server import nats_server
@@ -118,12 +117,16 @@ class Grid:
 
     def wait_for_servers(self, timeout: float = 60.0) -> None:
         """Until PostgreSQL answers and NATS lets devices in; TimeoutError after `timeout` seconds."""
+        from deploy.health import wait_for_devices, wait_for_postgres  # when the parts are being started
+
         wait_for_postgres(self.database_url, timeout)
         wait_for_devices(self.nats_url, timeout)
 
     def wait_healthy(self, timeout: float = 60.0) -> None:
         """Until every part is well; TimeoutError, naming what is not, after `timeout` seconds."""
         self.wait_for_servers(timeout)
+        from deploy.health import wait_for_gateway
+
         wait_for_gateway(self.url, timeout)
 
     def close(self) -> None:
@@ -166,7 +169,7 @@ class Grid:
         role, index = ROLE_OF_PART.get(part) or _numbered(part)
         command = (sys.executable, "-m", "deploy.role", role, "--index", str(index), "--supervised")
         options = {"env": self._role_environment(), "cwd": REPOSITORY}
-        return Program(part, command, options, self.home / "logs" / f"{part}.log")
+        return Program(part, command, options, self.home / "logs" / f"{part}.log", is_role=True)
 
     def _role_environment(self) -> dict[str, str]:
         is_embedded = not (self._place.database_url or self._place.nats_url)
@@ -183,6 +186,7 @@ class Grid:
                 "SMARTRIX_SIGNING_KEY": self._signing_key,
                 "SMARTRIX_EMBEDDED": "1" if is_embedded else "",
                 "PYTHONUNBUFFERED": "1",
+                "OPENBLAS_NUM_THREADS": "1",  # numpy starts them when it is imported, and nothing uses them
             }
         )
 

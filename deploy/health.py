@@ -6,12 +6,11 @@ import time
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-import httpx
 import psycopg
 
-from deploy.device_access import READY
+from deploy.topics import READY
 
-_LOOK_EVERY_SECONDS = 0.05
+_LOOK_EVERY_SECONDS = 0.02
 _REPLY = "_INBOX.start"
 
 
@@ -48,6 +47,8 @@ def wait_for_devices(nats_url: str, timeout: float) -> None:
 
 def wait_for_gateway(url: str, timeout: float) -> None:
     """Until GET /health says ok; TimeoutError, with what it says, after `timeout` seconds."""
+
+    import httpx  # the roles wait for PostgreSQL alone
 
     def answers() -> str | None:
         try:

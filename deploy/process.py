@@ -12,6 +12,8 @@ from typing import Any
 
 import psutil
 
+from deploy.adopted import Adopted
+
 # A process number is reused, and the boot time that start times are counted from is corrected by the clock.
 _START_TIME_TOLERANCE_SECONDS = 2.0
 _LOG_LIMIT_BYTES = 1_000_000
@@ -60,6 +62,7 @@ class Program:
     stop_seconds: float = 5.0
     longest_delay: float = 5.0
     before_start: Callable[[], None] | None = None
+    is_role: bool = False
 
 
 @dataclass
@@ -67,7 +70,7 @@ class Part:
     """A program with its present process and its history since the grid's start."""
 
     program: Program
-    process: subprocess.Popen[bytes] | None = None
+    process: subprocess.Popen[bytes] | Adopted | None = None
     identity: Identity | None = None
     since: datetime = field(default_factory=lambda: datetime.now(UTC))
     restarts: int = 0
@@ -104,7 +107,15 @@ class Part:
                 start_new_session=True,
                 **self.program.options,
             )
-        self.identity = Identity.of(self.process.pid)
+        self._note_start(self.process.pid)
+
+    def adopt(self, process: Adopted) -> None:
+        """Takes a process that was started otherwise for this part's own."""
+        self.process = process
+        self._note_start(process.pid)
+
+    def _note_start(self, pid: int) -> None:
+        self.identity = Identity.of(pid)
         self.since = datetime.now(UTC)
 
     def ask_to_stop(self) -> None:

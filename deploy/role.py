@@ -2,12 +2,15 @@
 environment."""
 
 import argparse
+import contextlib
 import importlib
 import logging
 import os
 import signal
+import sys
 import threading
 import time
+from collections.abc import Sequence
 from types import FrameType
 
 from write_side.settings import Settings
@@ -21,22 +24,37 @@ ROLES = {
     "gateway": "gateway.server:run",
     "device-access": "deploy.device_access:run",
 }
+# They begin with what PostgreSQL holds and look for it every 0.3 to 0.5 s; at a start that is looked for here
+# so often that none of them, and what follows from its work, comes late.
+_BEGIN_WITH_POSTGRES = ("relay", "metering", "views", "standing-orders")
+_WITHIN_SECONDS = 5.0
 _GRACE_SECONDS = 4.0
 
 
-def main() -> None:
+def main(arguments: Sequence[str]) -> None:
     """Runs the role until it is told to stop or its parent is gone."""
-    arguments = argparse.ArgumentParser(prog="python -m deploy.role")
-    arguments.add_argument("name", choices=ROLES)
-    arguments.add_argument("--index", type=int, default=0)
-    arguments.add_argument("--supervised", action="store_true", help="end when standard input closes")
-    chosen = arguments.parse_args()
+    parser = argparse.ArgumentParser(prog="python -m deploy.role")
+    parser.add_argument("name", choices=ROLES)
+    parser.add_argument("--index", type=int, default=0)
+    parser.add_argument("--supervised", action="store_true", help="end when standard input closes")
+    chosen = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     signal.signal(signal.SIGTERM, _stop)
     if chosen.supervised:
         threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     module, function = ROLES[chosen.name].split(":")
-    getattr(importlib.import_module(module), function)(Settings.from_environment(), chosen.index)
+    run = getattr(importlib.import_module(module), function)
+    settings = Settings.from_environment()
+    if chosen.name in _BEGIN_WITH_POSTGRES:
+        _await_postgres(settings.database_url)
+    run(settings, chosen.index)
+
+
+def _await_postgres(database_url: str) -> None:
+    from deploy.health import wait_for_postgres
+
+    with contextlib.suppress(TimeoutError):
+        wait_for_postgres(database_url, _WITHIN_SECONDS)
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:
@@ -54,4 +72,4 @@ def _end_with_parent() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

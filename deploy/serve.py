@@ -4,8 +4,6 @@ import sys
 import time
 from pathlib import Path
 
-import httpx
-
 from deploy.access import Access, access_to
 from deploy.grid import REPOSITORY, Grid, Place
 from deploy.home import delete_home, is_in_use
@@ -55,6 +53,8 @@ def _pierre_and_marie(access: Access) -> dict[str, str]:
 
 def _households(access: Access) -> dict[str, str]:
     """Ids of the first households by their names, asked as the operator may; none while nobody answers."""
+    import httpx  # not before the grid is up
+
     headers = {"Authorization": f"Bearer {access.tokens['operator']}"}
     question = {"query": "{ households(first: 20) { edges { node { uuid name } } } }"}
     try:

@@ -1,6 +1,7 @@
 """Starts the parts of the grid, watches them, starts again what ends, and writes down what runs."""
 
 import json
+import math
 import sys
 import threading
 import time
@@ -11,6 +12,8 @@ from typing import Any
 
 import psutil
 
+from deploy.adopted import Adopted
+from deploy.nursery import Nursery
 from deploy.process import Identity, Part, Program
 
 _SHORTEST_DELAY_SECONDS = 0.1
@@ -25,6 +28,7 @@ class Supervisor:
         self._home = home
         self._addresses: dict[str, str] = {}
         self._parts: dict[str, Part] = {}
+        self._nursery: Nursery | None = None
         self._lock = threading.RLock()
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="supervisor", daemon=True)
@@ -32,7 +36,11 @@ class Supervisor:
     def start(self, programs: Sequence[Program], addresses: dict[str, str]) -> None:
         """Starts the programs all at once, then watches them; the addresses go into run.json."""
         self._addresses = addresses
-        self.add(*programs)
+        roles = [program for program in programs if program.is_role]
+        if len(roles) > 1 and sys.platform == "linux":
+            self._nursery = Nursery(roles)
+            self._parts = {role.name: Part(role, start_at=math.inf) for role in roles}
+        self.add(*(program for program in programs if program.name not in self._parts))
         self._thread.start()
 
     def stop(self) -> None:
@@ -40,6 +48,9 @@ class Supervisor:
         self._ending.set()
         if self._thread.ident is not None:
             self._thread.join()
+        if self._nursery is not None:
+            self._nursery.kill()
+        self._await_births()
         parts = list(self._parts.values())
         for is_server in (False, True):
             group = [part for part in parts if part.program.is_server == is_server]
@@ -47,6 +58,8 @@ class Supervisor:
                 part.ask_to_stop()
             for part in group:
                 part.await_stop()
+        if self._nursery is not None:
+            self._nursery.let_go()
         (self._home / "run.json").unlink(missing_ok=True)
 
     def add(self, *programs: Program) -> None:
@@ -66,6 +79,7 @@ class Supervisor:
     def kill(self, name: str) -> None:
         """SIGKILL; the part is started again as after any other end."""
         with self._lock:
+            self._await_births()
             process = self._parts[name].process
             if process is not None and process.poll() is None:
                 process.kill()
@@ -74,6 +88,7 @@ class Supervisor:
     def hold(self, name: str) -> None:
         """Stops a part and leaves it stopped until `release`."""
         with self._lock:
+            self._await_births()
             part = self._parts[name]
             part.is_held = True
             part.ask_to_stop()
@@ -99,9 +114,28 @@ class Supervisor:
                     print(f"supervisor: {error}", file=sys.stderr, flush=True)
 
     def _look_at_all(self) -> None:
+        born = self._take_born()
         changed = [part for part in self._parts.values() if self._look(part)]
-        if changed:
+        if born or changed:
             self._write_run()
+
+    def _take_born(self) -> bool:
+        """Whether the nursery, while it is at work, had something new: a birth, or its end."""
+        if self._nursery is None or self._nursery.has_ended:
+            return False
+        born = self._nursery.born()
+        for name, process in born:
+            self._try_start(self._parts[name], process)
+        if self._nursery.has_ended:
+            for part in self._parts.values():
+                part.start_at = min(part.start_at, time.monotonic())
+        return bool(born) or self._nursery.has_ended
+
+    def _await_births(self) -> None:
+        """Until every part lives that the nursery will bear, about a second after the start."""
+        while self._nursery is not None and not self._nursery.has_ended:
+            self._take_born()
+            time.sleep(_LOOK_EVERY_SECONDS / 10)
 
     def _look(self, part: Part) -> bool:
         """Whether there is something new to tell of the part."""
@@ -124,6 +158,7 @@ class Supervisor:
 
     def _plan_restart(self, part: Part) -> None:
         assert part.process is not None
+        assert part.process.returncode is not None
         part.restarts += 1
         part.error = f"{_how_it_ended(part.process.returncode)}; its log ends: {part.last_words()}"
         part.forget()
@@ -131,9 +166,9 @@ class Supervisor:
         part.start_at = time.monotonic() + delay
         part.failures = min(part.failures + 1, 16)
 
-    def _try_start(self, part: Part) -> bool:
+    def _try_start(self, part: Part, born: Adopted | None = None) -> bool:
         try:
-            part.start()
+            part.start() if born is None else part.adopt(born)
         except (OSError, psutil.NoSuchProcess) as error:
             part.error = str(error)
         return True

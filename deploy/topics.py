@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+READY = "device-access.ready"  # the role device-access answers on it
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
