@@ -27,8 +27,10 @@ def main(supervisor: int, wanted: Sequence[tuple[str, Sequence[str], str]]) -> N
         if len(os.listdir("/proc/self/task")) > 1:
             break  # a lock that a thread holds would stay held in the child: each is started by itself
         if _is_child(supervisor):
+            os.setsid()
+            _show(" ".join(command))
             os.write(1, f"{name} {os.getpid()}\n".encode())
-            _become(command, log)
+            _write_to(log)
             role.main(arguments)
             return
     os._exit(0)
@@ -52,15 +54,12 @@ def _is_child(supervisor: int) -> bool:
     return True
 
 
-def _become(command: Sequence[str], log: str) -> None:
-    """A session, an output and a command line of its own; standard input, which ends with the supervisor,
-    serves all."""
-    os.setsid()
+def _write_to(log: str) -> None:
+    """What it says goes to its own log; standard input, which ends with the supervisor, serves all."""
     descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     os.close(descriptor)
-    _show(" ".join(command))
 
 
 def _show(title: str) -> None:
