@@ -56,16 +56,25 @@ def _shown(pid: int) -> str:
         return ""
 
 
-def _children() -> list[str]:
-    """The command lines of what lives."""
-    return sorted(filter(None, (_shown(each.pid) for each in psutil.Process().children())))
+@pytest.fixture
+def children() -> Callable[[], list[str]]:
+    """Asks for the command lines of what lives and was not there before the test."""
+    before = {each.pid for each in psutil.Process().children()}
+
+    def found() -> list[str]:
+        now = {each.pid for each in psutil.Process().children()}
+        return sorted(filter(None, map(_shown, now - before)))
+
+    return found
 
 
-def test_each_is_a_child_with_a_session_a_log_and_a_command_line_of_its_own(tmp_path: Path) -> None:
+def test_each_is_a_child_with_a_session_a_log_and_a_command_line_of_its_own(
+    tmp_path: Path, children: Callable[[], list[str]]
+) -> None:
     supervisor = Supervisor(tmp_path)
     try:
         supervisor.start(_roles(tmp_path), {})
-        _until(lambda: len(supervisor.pids()) == len(SOME) and len(_children()) == len(SOME))
+        _until(lambda: len(supervisor.pids()) == len(SOME) and len(children()) == len(SOME))
         for role, pid in supervisor.pids().items():
             assert psutil.Process(pid).ppid() == os.getpid()
             assert os.getsid(pid) == pid
@@ -83,7 +92,9 @@ def test_each_is_a_child_with_a_session_a_log_and_a_command_line_of_its_own(tmp_
 
 
 @pytest.mark.parametrize("after_s", [0.0, 0.1, 0.2, 0.3, 0.4, 0.6])
-def test_a_killed_nursery_leaves_each_role_once(tmp_path: Path, after_s: float) -> None:
+def test_a_killed_nursery_leaves_each_role_once(
+    tmp_path: Path, after_s: float, children: Callable[[], list[str]]
+) -> None:
     supervisor = Supervisor(tmp_path)
     try:
         supervisor.start(_roles(tmp_path), {})
@@ -93,18 +104,18 @@ def test_a_killed_nursery_leaves_each_role_once(tmp_path: Path, after_s: float) 
                 child.kill()
         _until(lambda: len(supervisor.pids()) == len(SOME))
         time.sleep(0.2)
-        assert _children() == sorted(TITLE % role for role in SOME)
+        assert children() == sorted(TITLE % role for role in SOME)
         assert sorted(supervisor.pids()) == sorted(SOME)
     finally:
         supervisor.stop()
 
 
-def test_a_stop_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
+def test_a_stop_in_the_middle_leaves_nothing(tmp_path: Path, children: Callable[[], list[str]]) -> None:
     supervisor = Supervisor(tmp_path)
     supervisor.start(_roles(tmp_path), {})
     time.sleep(0.25)
     supervisor.stop()
-    assert _children() == []
+    assert children() == []
 
 
 def test_an_unborn_part_can_be_held(tmp_path: Path) -> None:
