@@ -68,6 +68,8 @@ def _show(title: str) -> None:
     stat = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
     start, end = int(stat[_ARG_START]), int(stat[_ARG_END])
     length = end - start - 2
+    if not start or length <= 0:
+        return  # the kernel does not tell
     ctypes.memmove(start, title.encode()[:length].ljust(length, b"\0") + b"\0.", length + 2)
 
 
