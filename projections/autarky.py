@@ -21,21 +21,19 @@ create table if not exists autarky_change (
     at timestamptz not null, recorded_at timestamptz not null, primary key (position, subject_id));
 create index if not exists autarky_change_subject on autarky_change (subject_id, position)
 """
+LATER = ("autarky_state_pkey", "autarky_change_pkey", "autarky_change_subject")
 
 
 def apply(db: Cursor, facts: Facts) -> None:
     """What a batch of facts changes: every change is kept, and of each subject where the last one left it."""
-    lines: list[str] = []
+    _keep(db, facts)
     latest: dict[str, tuple[Any, ...]] = {}
     for told in facts.of(AutarkyChanged):
         fact = told[2].fact
         for change in fact.households:
-            lines.append(_line(told, change, is_community=False))
             _note(latest, told, change)
         if fact.community is not None:
-            lines.append(_line(told, fact.community, is_community=True))
             _note(latest, told, fact.community)
-    copy_lines(db, "autarky_change", lines)
     if latest:
         db.execute(
             """insert into autarky_state as held
@@ -46,6 +44,42 @@ def apply(db: Cursor, facts: Facts) -> None:
                  remembered = coalesce(excluded.remembered, held.remembered), position = excluded.position""",
             [array(latest), *(array(column) for column in zip(*latest.values(), strict=True))],
         )
+
+
+class Afresh:
+    """All changes of a log, batch by batch into empty tables without keys; the states only at the end."""
+
+    def take(self, db: Cursor, facts: Facts) -> None:
+        """Keeps every change of a batch."""
+        _keep(db, facts)
+
+    def finish(self, db: Cursor) -> None:
+        """The state of each subject where its last change left it."""
+        db.execute(
+            """insert into autarky_state (subject_id, state, since_slot, remembered, changed_slot, position)
+               select distinct on (subject_id)
+                 subject_id, to_state, since_slot, nullif(to_state, 'UNKNOWN'), slot, position
+               from autarky_change order by subject_id, position desc"""
+        )
+        db.execute(
+            """update autarky_state set remembered = known.to_state
+               from (select distinct on (subject_id) subject_id, to_state
+                     from autarky_change join autarky_state using (subject_id)
+                     where to_state <> 'UNKNOWN' and state = 'UNKNOWN'
+                     order by subject_id, autarky_change.position desc) known
+               where autarky_state.subject_id = known.subject_id"""
+        )
+
+
+def _keep(db: Cursor, facts: Facts) -> None:
+    lines: list[str] = []
+    for told in facts.of(AutarkyChanged):
+        fact = told[2].fact
+        for change in fact.households:
+            lines.append(_line(told, change, is_community=False))
+        if fact.community is not None:
+            lines.append(_line(told, fact.community, is_community=True))
+    copy_lines(db, "autarky_change", lines)
 
 
 def _line(told: Told, change: Any, *, is_community: bool) -> str:

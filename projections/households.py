@@ -71,6 +71,14 @@ create table if not exists autarky_rule (
     subject_id uuid primary key, window_slots int not null, threshold_percent numeric not null,
     hysteresis_points numeric not null, dwell_slots int not null, minimum_coverage_percent numeric not null)
 """
+LATER = (
+    "household_number",
+    "household_community",
+    "device_household",
+    "device_order_device",
+    "device_order_pending",
+    "membership_community",
+)
 
 
 def apply(db: Cursor, facts: Facts) -> None:

@@ -1,9 +1,10 @@
 """What people are told: one row per household and reason, unread until its household says so."""
 
-import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+import msgspec
 
 from projections.bulk_rows import array, copy_lines, escaped, nullable
 from projections.database_cursor import Cursor
@@ -42,6 +43,13 @@ create index if not exists told_member_community on told_member (community_id);
 create table if not exists told_device (
     device_id uuid primary key, name text not null)
 """
+LATER = (
+    "notification_pkey",
+    "notification_household",
+    "told_member_pkey",
+    "told_member_community",
+    "told_device_pkey",
+)
 
 _AUTARKY_KINDS = {
     AutarkyState.REACHED.value: "AUTARKY_REACHED",
@@ -49,19 +57,49 @@ _AUTARKY_KINDS = {
 }
 
 
+class _Members(Protocol):
+    """Who is in which community, as far as the facts have been told."""
+
+    def move(self, moved: Mapping[str, str | None]) -> None:
+        """Puts households into the community they are in now, or into none."""
+
+    def of(self, communities: set[str]) -> Mapping[str, Iterable[str]]:
+        """The households in each of these communities, where there are any."""
+
+
 def apply(db: Cursor, facts: Facts) -> None:
     """What a batch of facts tells, and what it says of who is to be told."""
-    lines: list[str] = []
     _remember_devices(db, facts.of(DeviceAttached))
-    _tell_expired(db, facts.of(DeviceOrderExpired), lines)
-    for told in facts.of(AutarkyChanged):
-        _tell_households(told, lines)
-    for told in facts.of(SlotsCorrected):
-        _tell_correction(told, lines)
-    _tell_communities(db, facts, lines)
-    columns = "position, household_id, kind, at, recorded_at, slot, subject_id, body, read"
-    copy_lines(db, f"notification ({columns})", lines)
-    _mark_read(db, facts.of(NotificationsRead))
+    _tell_all(db, facts, _StoredMembers(db), _names(db, facts.of(DeviceOrderExpired)))
+    seen: dict[str, int] = {}
+    _note_read(seen, facts.of(NotificationsRead))
+    _mark_read(db, seen)
+
+
+class Afresh:
+    """All notifications of a log, batch by batch into empty tables without keys.
+
+    Who is in which community and has read how far is held in memory, some 200 bytes a household.
+    """
+
+    def __init__(self) -> None:
+        self._members = _HeldMembers()
+        self._seen: dict[str, int] = {}
+
+    def take(self, db: Cursor, facts: Facts) -> None:
+        """What a batch tells; devices have no names yet, and nothing is read."""
+        _remember_devices(db, facts.of(DeviceAttached))
+        _tell_all(db, facts, self._members, {})
+        _note_read(self._seen, facts.of(NotificationsRead))
+
+    def finish(self, db: Cursor) -> None:
+        """The names, what has been read, and who is in which community."""
+        db.execute(
+            """update notification set body = body || jsonb_build_object('device', told_device.name)
+               from told_device where kind = 'ORDER_EXPIRED' and subject_id = device_id"""
+        )
+        _mark_read(db, self._seen)
+        self._members.store(db)
 
 
 def _remember_devices(db: Cursor, attached: Sequence[Told]) -> None:
@@ -69,16 +107,27 @@ def _remember_devices(db: Cursor, attached: Sequence[Told]) -> None:
     copy_lines(db, "told_device (device_id, name)", lines)
 
 
-def _tell_expired(db: Cursor, expired: Sequence[Told], lines: list[str]) -> None:
+def _names(db: Cursor, expired: Sequence[Told]) -> dict[str, str]:
     if not expired:
-        return
+        return {}
     wanted = array(told.fact.device_id for _, _, told in expired)
     rows = db.execute("select device_id::text, name from told_device where device_id = any(%s)", (wanted,))
-    names = dict(rows.fetchall())
-    for told in expired:
+    return dict(rows.fetchall())
+
+
+def _tell_all(db: Cursor, facts: Facts, members: _Members, names: Mapping[str, str]) -> None:
+    lines: list[str] = []
+    for told in facts.of(DeviceOrderExpired):
         fact = told[2].fact
         body = {"deviceId": fact.device_id, "device": names.get(fact.device_id, "")}
         _tell(lines, told, [fact.household_id], "ORDER_EXPIRED", None, fact.device_id, body)
+    for told in facts.of(AutarkyChanged):
+        _tell_households(told, lines)
+    for told in facts.of(SlotsCorrected):
+        _tell_correction(told, lines)
+    _tell_communities(members, facts, lines)
+    columns = "position, household_id, kind, at, recorded_at, slot, subject_id, body, read"
+    copy_lines(db, f"notification ({columns})", lines)
 
 
 def _tell_households(told: Told, lines: list[str]) -> None:
@@ -97,7 +146,7 @@ def _tell_correction(told: Told, lines: list[str]) -> None:
     _tell(lines, told, fact.household_ids, "SLOTS_CORRECTED", first, fact.community_id, body)
 
 
-def _tell_communities(db: Cursor, facts: Facts, lines: list[str]) -> None:
+def _tell_communities(members: _Members, facts: Facts, lines: list[str]) -> None:
     """Tells a community's change to those who are members at that moment, moves and changes in order."""
     moved: dict[str, str | None] = {}
     changed: list[Told] = []
@@ -105,48 +154,83 @@ def _tell_communities(db: Cursor, facts: Facts, lines: list[str]) -> None:
         _, kind, stored = told
         if kind != AutarkyChanged.__name__:
             if changed:
-                _tell_members(db, changed, lines)
+                _tell_members(members, changed, lines)
                 changed = []
             fact = stored.fact
             moved[fact.household_id] = fact.community_id if kind == CommunityJoined.__name__ else None
         elif stored.fact.community is not None and stored.fact.community.notify:
             if moved:
-                _remember_members(db, moved)
+                members.move(moved)
                 moved = {}
             changed.append(told)
     if changed:
-        _tell_members(db, changed, lines)
+        _tell_members(members, changed, lines)
     if moved:
-        _remember_members(db, moved)
+        members.move(moved)
 
 
-def _remember_members(db: Cursor, moved: dict[str, str | None]) -> None:
-    now_in = {household: community for household, community in moved.items() if community is not None}
-    if now_in:
-        db.execute(
-            """insert into told_member (household_id, community_id)
-               select * from unnest(%s::uuid[], %s::uuid[])
-               on conflict (household_id) do update set community_id = excluded.community_id""",
-            (array(now_in), array(now_in.values())),
-        )
-    gone = moved.keys() - now_in.keys()
-    if gone:
-        db.execute("delete from told_member where household_id = any(%s)", (array(gone),))
-
-
-def _tell_members(db: Cursor, changed: Sequence[Told], lines: list[str]) -> None:
-    rows = db.execute(
-        "select community_id::text, household_id::text from told_member where community_id = any(%s)",
-        (array({told.fact.community_id for _, _, told in changed}),),
-    )
-    members: dict[str, list[str]] = defaultdict(list)
-    for community_id, household_id in rows:
-        members[community_id].append(household_id)
+def _tell_members(members: _Members, changed: Sequence[Told], lines: list[str]) -> None:
+    found = members.of({told.fact.community_id for _, _, told in changed})
     for told in changed:
         fact = told[2].fact
         kind, slot = f"COMMUNITY_{_AUTARKY_KINDS[fact.community.to_state]}", slot_at(fact.slot_start)
         body = _figures(fact.community)
-        _tell(lines, told, members[fact.community_id], kind, slot, fact.community_id, body)
+        _tell(lines, told, found.get(fact.community_id, ()), kind, slot, fact.community_id, body)
+
+
+class _StoredMembers:
+    """As the live table has them."""
+
+    def __init__(self, db: Cursor) -> None:
+        self._db = db
+
+    def move(self, moved: Mapping[str, str | None]) -> None:
+        now_in = {household: community for household, community in moved.items() if community is not None}
+        if now_in:
+            self._db.execute(
+                """insert into told_member (household_id, community_id)
+                   select * from unnest(%s::uuid[], %s::uuid[])
+                   on conflict (household_id) do update set community_id = excluded.community_id""",
+                (array(now_in), array(now_in.values())),
+            )
+        gone = moved.keys() - now_in.keys()
+        if gone:
+            self._db.execute("delete from told_member where household_id = any(%s)", (array(gone),))
+
+    def of(self, communities: set[str]) -> Mapping[str, Iterable[str]]:
+        rows = self._db.execute(
+            "select community_id::text, household_id::text from told_member where community_id = any(%s)",
+            (array(communities),),
+        )
+        members: dict[str, list[str]] = defaultdict(list)
+        for community_id, household_id in rows:
+            members[community_id].append(household_id)
+        return members
+
+
+class _HeldMembers:
+    """In memory, while a rebuild goes through the log."""
+
+    def __init__(self) -> None:
+        self._now_in: dict[str, str] = {}
+        self._members: dict[str, set[str]] = {}
+
+    def move(self, moved: Mapping[str, str | None]) -> None:
+        for household, community in moved.items():
+            before = self._now_in.pop(household, None)
+            if before is not None:
+                self._members[before].discard(household)
+            if community is not None:
+                self._members.setdefault(community, set()).add(household)
+                self._now_in[household] = community
+
+    def of(self, communities: set[str]) -> Mapping[str, Iterable[str]]:
+        return {community: self._members.get(community, ()) for community in communities}
+
+    def store(self, db: Cursor) -> None:
+        """Into the empty table."""
+        lines = (f"{household}\t{community}" for household, community in self._now_in.items())
+        copy_lines(db, "told_member (household_id, community_id)", lines)
 
 
 def _figures(change: Any) -> dict[str, Any]:
@@ -173,23 +257,30 @@ def _tell(
     position, _, stored = told
     rest = (
         f"{kind}\t{stored.at}\t{stored.recorded_at}\t{nullable(slot)}\t{nullable(subject_id)}\t"
-        f"{escaped(json.dumps(body))}\tfalse"
+        f"{_json(body)}\tfalse"
     )
     lines += [f"{position}\t{household_id}\t{rest}" for household_id in household_ids]
 
 
-def _mark_read(db: Cursor, read: Sequence[Told]) -> None:
-    """Nobody can have read what was told only afterwards."""
-    up_to: dict[str, int] = {}
+def _json(body: dict[str, Any]) -> str:
+    """As a field of a line: of what has to be escaped there JSON holds backslashes alone."""
+    return msgspec.json.encode(body).decode().replace("\\", "\\\\")
+
+
+def _note_read(seen: dict[str, int], read: Sequence[Told]) -> None:
+    """Up to where each household has read; nobody can have read what was told only afterwards."""
     for position, _, told in read:
         household_id = told.fact.household_id
         until = min(told.fact.up_to_position, position)
-        up_to[household_id] = max(until, up_to.get(household_id, until))
-    if up_to:
+        seen[household_id] = max(until, seen.get(household_id, until))
+
+
+def _mark_read(db: Cursor, seen: Mapping[str, int]) -> None:
+    if seen:
         db.execute(
             """update notification set read = true
                from unnest(%s::uuid[], %s::bigint[]) as seen (household_id, up_to)
                where notification.household_id = seen.household_id and position <= seen.up_to
                  and not read""",
-            (array(up_to), array(up_to.values())),
+            (array(seen), array(seen.values())),
         )

@@ -4,7 +4,7 @@ SQL never names a schema, so the same statements build a projection beside the l
 """
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, LiteralString
 
@@ -58,20 +58,35 @@ def create_schema(connection: psycopg.Connection[Any], schema: str, tables: Lite
 
 @contextmanager
 def keys_later(connection: psycopg.Connection[Any], schema: str) -> Iterator[None]:
-    """Takes the primary keys of two columns off a schema's empty tables until they are filled.
-
-    A key made of what is there costs half of one that is kept up row by row.
-    """
+    """Takes the primary keys of two columns off a schema's empty tables until they are filled."""
     keys = connection.execute(
-        """select conrelid::regclass::text, conname, pg_get_constraintdef(oid) from pg_constraint
+        """select conname from pg_constraint
            where connamespace = %s::regnamespace and contype = 'p' and cardinality(conkey) > 1""",
         (schema,),
     ).fetchall()
-    for table, name, _ in keys:
-        connection.execute(f"alter table {table} drop constraint {name}")
+    with made_later(connection, schema, [name for (name,) in keys]):
+        yield
+
+
+@contextmanager
+def made_later(connection: psycopg.Connection[Any], schema: str, names: Sequence[str]) -> Iterator[None]:
+    """Takes these primary keys and indexes off a schema's empty tables until they are filled.
+
+    One made of what is there costs half of one that is kept up row by row.
+    """
+    found = connection.execute(
+        """select i.oid::regclass::text, x.indrelid::regclass::text, c.conname,
+                  coalesce(pg_get_constraintdef(c.oid), pg_get_indexdef(i.oid))
+           from pg_class i join pg_index x on x.indexrelid = i.oid
+             left join pg_constraint c on c.conindid = i.oid and c.contype = 'p'
+           where i.relnamespace = %s::regnamespace and i.relname = any(%s)""",
+        (schema, list(names)),
+    ).fetchall()
+    for index, table, key, _ in found:
+        connection.execute(f"alter table {table} drop constraint {key}" if key else f"drop index {index}")
     yield
-    for table, name, definition in keys:
-        connection.execute(f"alter table {table} add constraint {name} {definition}")
+    for _, table, key, definition in found:
+        connection.execute(f"alter table {table} add constraint {key} {definition}" if key else definition)
 
 
 def drop_schema(connection: psycopg.Connection[Any], schema: str) -> None:

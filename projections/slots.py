@@ -30,6 +30,7 @@ create table if not exists correction (
     last_slot int not null, slots int not null, consumption_wh_change bigint not null,
     production_wh_change bigint not null, run bigint not null)
 """
+LATER = ("closed_slot_pkey", "closed_slot_position", "correction_pkey")
 
 
 def apply(db: Cursor, facts: Facts) -> None:

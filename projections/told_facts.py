@@ -60,35 +60,39 @@ def _stored(fact: type[Any]) -> type[msgspec.Struct]:
     return msgspec.defstruct("Stored", fields, gc=False, rename="camel")
 
 
-_ONE = {name: msgspec.json.Decoder(_stored(fact)) for name, fact in FACT_TYPES.items()}
-_MANY = {
-    name: msgspec.json.Decoder(list[decoder.type])  # type: ignore[name-defined]
-    for name, decoder in _ONE.items()
-}
+_DECODERS = {name: msgspec.json.Decoder(_stored(fact)) for name, fact in FACT_TYPES.items()}
 
 
 class Facts:
-    """Facts that follow one another, by kind; `position` is the last one's, or what was passed over to."""
+    """Facts that follow one another, by kind; `position` is the last one's, or what was passed over to.
 
-    def __init__(self, position: int, by_kind: dict[str, list[Told]]) -> None:
+    They are decoded by whoever asks for them first, so that the next ones can be read meanwhile.
+    """
+
+    def __init__(self, position: int, undecoded: dict[str, tuple[Sequence[int], bytes]]) -> None:
+        """`undecoded` has of each kind the positions and, in the same order, the lines stored there."""
         self.position = position
-        self._by_kind = by_kind
+        self._undecoded = undecoded
+        self._by_kind: dict[str, list[Told]] = {}
+        self._passed_over = 0
 
     @classmethod
     def of_rows(cls, rows: Sequence[StoredRow], wanted: frozenset[str]) -> "Facts":
         """The rows of the kinds wanted, up to one of a kind that this code has no name for; UnknownFact
         where that is the first."""
-        by_kind: dict[str, list[Told]] = {}
+        by_kind: dict[str, tuple[list[int], list[bytes]]] = {}
         until = 0
         for position, _, _, kind, state in rows:
-            if kind not in _ONE:
+            if kind not in _DECODERS:
                 if not until:
                     raise UnknownFact(kind, position)
                 break
             if kind in wanted:
-                by_kind.setdefault(kind, []).append((position, kind, _ONE[kind].decode(state)))
+                positions, states = by_kind.setdefault(kind, ([], []))
+                positions.append(position)
+                states.append(state)
             until = position
-        return cls(until, by_kind)
+        return cls(until, {kind: (at, b"\n".join(states)) for kind, (at, states) in by_kind.items()})
 
     @classmethod
     def read(
@@ -96,17 +100,13 @@ class Facts:
     ) -> "Facts":
         """Up to `limit` facts of the log behind `after` and up to `until`, without those of unused kinds."""
         found = read_by_topic(reading, after, until, unused, limit)
-        unknown = [(positions[0], kind) for kind, positions, _ in found if kind not in _ONE]
+        unknown = [(min(positions), kind) for kind, positions, _ in found if kind not in _DECODERS]
         if unknown:
             return cls._read_before(reading, after, min(unknown), unused, limit)
         count = sum(len(positions) for _, positions, _ in found)
         # With fewer than could have come, nothing else up to `until` is wanted.
-        position = until if count < limit else max(positions[-1] for _, positions, _ in found)
-        by_kind = {}
-        for kind, positions, states in found:
-            stored = _MANY[kind].decode(b"[" + states + b"]")
-            by_kind[kind] = list(zip(positions, repeat(kind), stored, strict=False))
-        return cls(position, by_kind)
+        position = until if count < limit else max(max(positions) for _, positions, _ in found)
+        return cls(position, {kind: (positions, states) for kind, positions, states in found})
 
     @classmethod
     def _read_before(
@@ -119,20 +119,28 @@ class Facts:
     ) -> "Facts":
         position, kind = unknown
         facts = cls.read(reading, after, position - 1, unused, limit)
-        if not facts._by_kind:
+        if not facts._undecoded:
             raise UnknownFact(kind, position)
         return facts
 
     def drop_until(self, position: int) -> None:
         """Leaves those behind a position."""
-        for kind, found in self._by_kind.items():
-            if found and found[0][0] <= position:
-                self._by_kind[kind] = [told for told in found if told[0] > position]
+        self._passed_over = position
 
     def of(self, *kinds: type[Any]) -> Sequence[Told]:
         """Those of these kinds, in the order in which they were stated."""
-        found = [self._by_kind.get(kind.__name__, []) for kind in kinds]
+        found = [self._told(kind.__name__) for kind in kinds]
         return found[0] if len(found) == 1 else sorted((told for part in found for told in part), key=_first)
+
+    def _told(self, kind: str) -> list[Told]:
+        if kind in self._undecoded:
+            positions, states = self._undecoded.pop(kind)
+            kinds, stored = repeat(kind, len(positions)), _DECODERS[kind].decode_lines(states)
+            self._by_kind[kind] = sorted(zip(positions, kinds, stored, strict=True), key=_first)
+        told = self._by_kind.get(kind, [])
+        if told and told[0][0] <= self._passed_over:
+            told = self._by_kind[kind] = [each for each in told if each[0] > self._passed_over]
+        return told
 
 
 def _first(told: Told) -> int:

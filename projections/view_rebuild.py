@@ -6,8 +6,8 @@ from typing import Any, LiteralString
 import psycopg
 from psycopg import sql
 
-from projections.schemas import connect, drop_schema, swap, swap_lock_key
-from projections.views import View, ahead, batches, create_tables, position_of, take_alone
+from projections.schemas import connect, drop_schema, made_later, swap, swap_lock_key
+from projections.views import Apply, View, ahead, batches, create_tables, position_of, take_alone
 
 MOST_DIFFERENCES = 50
 _TABLES: LiteralString = "select tablename from pg_tables where schemaname = %s order by tablename"
@@ -21,8 +21,7 @@ def rebuild(database_url: str, view: View) -> int:
     """
     schema = f"{view.name}_next"
     with connect(database_url, schema) as building, connect(database_url) as swapping:
-        _fresh(building, view, schema)
-        _read_up(database_url, building, view, None)
+        _build(database_url, building, view, schema, None)
         drop_schema(swapping, f"{view.name}_old")
         with swapping.transaction():
             swapping.execute("select pg_advisory_xact_lock(%s)", (swap_lock_key(view.name),))
@@ -36,26 +35,44 @@ def compare(database_url: str, view: View) -> list[str]:
     """Every row that the live view has and a rebuilt one has not, and the other way round; [] when equal."""
     schema = f"{view.name}_compared"
     with connect(database_url, schema) as building, connect(database_url) as looking:
-        _fresh(building, view, schema)
         try:
             with looking.transaction():
                 looking.execute("select pg_advisory_xact_lock(%s)", (swap_lock_key(view.name),))
-                _read_up(database_url, building, view, position_of(looking, view))
+                _build(database_url, building, view, schema, position_of(looking, view))
                 return _differences(looking, view, schema)
         finally:
             drop_schema(building, schema)
 
 
-def _fresh(connection: psycopg.Connection[Any], view: View, schema: str) -> None:
-    drop_schema(connection, schema)
-    create_tables(connection, view, schema)
+def _build(
+    database_url: str, building: psycopg.Connection[Any], view: View, schema: str, until: int | None
+) -> None:
+    """Fills the view's tables in a schema made anew, and then makes the keys that filling does without."""
+    drop_schema(building, schema)
+    create_tables(building, view, schema)
+    # Nothing of it lasts before it is swapped in, and that commit takes all that were before it to disk.
+    building.execute("set synchronous_commit = off")
+    with made_later(building, schema, view.later):
+        if view.afresh is None:
+            _read_up(database_url, building, view, until)
+            return
+        afresh = view.afresh()
+        _read_up(database_url, building, view, until, afresh.take)
+        with building.transaction(), building.cursor() as cursor:
+            afresh.finish(cursor)
 
 
-def _read_up(database_url: str, building: psycopg.Connection[Any], view: View, until: int | None) -> int:
+def _read_up(
+    database_url: str,
+    building: psycopg.Connection[Any],
+    view: View,
+    until: int | None,
+    apply: Apply | None = None,
+) -> int:
     position = position_of(building, view)
     with connect(database_url) as reading, closing(ahead(batches(reading, view, position, until))) as found:
         for facts in found:
-            position = take_alone(building, view, facts)
+            position = take_alone(building, view, facts, apply)
     return position
 
 

@@ -4,7 +4,8 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, LiteralString
+from types import ModuleType
+from typing import Any, LiteralString, Protocol
 
 import psycopg
 
@@ -18,14 +19,33 @@ from write_side.stored_form import FACT_TYPES
 READ_AT_ONCE = 20_000
 
 
+Apply = Callable[[Cursor, Facts], None]
+
+
+class Afresh(Protocol):
+    """How a view takes a whole log into empty tables, without the keys and indexes that are made later."""
+
+    def take(self, db: Cursor, facts: Facts) -> None:
+        """Takes the next batch in."""
+
+    def finish(self, db: Cursor) -> None:
+        """Brings about what the batches left to the end."""
+
+
 @dataclass(frozen=True)
 class View:
-    """A projection: its schema's name, its tables, the facts it uses, and what a batch of them does."""
+    """A projection: its schema's name, its tables, the facts it uses, and what a batch of them does.
+
+    While it is built afresh, nothing is looked up by the keys and indexes named in `later`; where there is no
+    other way, batches are applied as to the live tables.
+    """
 
     name: str
     tables: LiteralString
     wanted: frozenset[str]
-    apply: Callable[[Cursor, Facts], None]
+    apply: Apply
+    later: tuple[str, ...]
+    afresh: Callable[[], Afresh] | None
 
     @cached_property
     def unused(self) -> list[str]:
@@ -38,12 +58,13 @@ class View:
         return f"{self.name}_position"
 
 
-VIEWS = {
-    module.NAME: View(
-        module.NAME, module.TABLES, frozenset(fact.__name__ for fact in module.FACTS), module.apply
-    )
-    for module in (households, slots, autarky, notifications)
-}
+def _view(module: ModuleType) -> View:
+    wanted = frozenset(fact.__name__ for fact in module.FACTS)
+    afresh = getattr(module, "Afresh", None)
+    return View(module.NAME, module.TABLES, wanted, module.apply, module.LATER, afresh)
+
+
+VIEWS = {module.NAME: _view(module) for module in (households, slots, autarky, notifications)}
 
 
 def create_tables(connection: psycopg.Connection[Any], view: View, schema: str) -> None:
@@ -83,7 +104,7 @@ def batches(reading: psycopg.Connection[Any], view: View, after: int, until: int
 
 
 def ahead(found: Iterator[Facts]) -> Generator[Facts, None, None]:
-    """The same batches, the next one read and decoded in a thread while PostgreSQL takes one in."""
+    """The same batches, the next one read in a thread while PostgreSQL takes one in."""
     with ThreadPoolExecutor(1) as reader:
         following = reader.submit(next, found, None)
         while (facts := following.result()) is not None:
@@ -106,14 +127,16 @@ def take(connection: psycopg.Connection[Any], view: View, facts: Facts) -> int:
         return take_alone(connection, view, facts)
 
 
-def take_alone(connection: psycopg.Connection[Any], view: View, facts: Facts) -> int:
-    """As take, on tables that nobody else writes or swaps."""
+def take_alone(
+    connection: psycopg.Connection[Any], view: View, facts: Facts, apply: Apply | None = None
+) -> int:
+    """As take, on tables that nobody else writes or swaps; `apply` may be another than the view's."""
     with connection.transaction(), connection.cursor() as cursor:
         position = position_of(connection, view)
         if facts.position <= position:
             return position
         facts.drop_until(position)
-        view.apply(cursor, facts)
+        (apply or view.apply)(cursor, facts)
         cursor.execute(f"update {view.position_table} set facts = %s, error = null", (facts.position,))
     return facts.position
 

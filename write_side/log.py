@@ -154,12 +154,12 @@ def read_by_topic(
 ) -> list[tuple[str, list[int], bytes]]:
     """Up to `limit` facts behind `after` and up to `until`, without those of some topics, by topic.
 
-    Of each its positions, ascending, and its states in that order, with commas between: handed over as a
-    whole they cost the reader a third of what as many rows do.
+    Of each its positions and, in the same order, its states as lines: handed over as a whole they cost the
+    reader a third of what as many rows do. Whether that order ascends is left to the reader, who has less to
+    move to sort them than PostgreSQL has.
     """
     found = connection.execute(
-        """select topic, array_agg(notification_id order by notification_id),
-                  string_agg(state, ',' order by notification_id)
+        """select topic, array_agg(notification_id), string_agg(state, '\\x0a')
            from (select notification_id, topic, state from log.fact
                  where notification_id > %s and notification_id <= %s and topic <> all(%s)
                  order by notification_id limit %s) following group by topic""",
