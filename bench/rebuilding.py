@@ -10,9 +10,10 @@ import psycopg
 from bench.fact_log import DEVICES, MEMBERS, Plan, id_of, write
 from bench.figures import Figure, WrongAnswer
 from deploy.servers import servers
+from projections.log_ahead import batches
 from projections.schemas import connect
 from projections.view_rebuild import rebuild
-from projections.views import VIEWS, View, ahead, batches, create_tables, take
+from projections.views import VIEWS, View, create_tables, take
 from write_side.log import create_log
 
 WANTED_PER_S = 150_000
@@ -61,11 +62,7 @@ def _live(url: str, view: View) -> Figure:
     read, bare_per_s = _bare(url, view)
 
     def take_in() -> None:
-        with (
-            connect(url) as connection,
-            connect(url) as reading,
-            closing(ahead(batches(reading, view, 0, None))) as found,
-        ):
+        with connect(url) as connection, closing(batches(url, view.unused, 0, None)) as found:
             for facts in found:
                 take(connection, view, facts)
 

@@ -16,13 +16,12 @@ import psycopg
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from projections.log_ahead import batches
 from projections.schemas import connect
 from projections.views import (
     VIEWS,
     View,
     advance,
-    ahead,
-    batches,
     create_tables,
     note_error,
     position_of,
@@ -142,10 +141,7 @@ class FactWorker:
         behind = self._positions[view.name]
         if head(connection) <= behind:
             return
-        with (
-            connect(self._settings.database_url) as reading,
-            closing(ahead(batches(reading, view, behind, None))) as found,
-        ):
+        with closing(batches(self._settings.database_url, view.unused, behind, None)) as found:
             while (facts := await asyncio.to_thread(next, found, None)) is not None:
                 self._positions[view.name] = await asyncio.to_thread(take, connection, view, facts)
                 await self._announce(view)

@@ -6,8 +6,9 @@ from typing import Any, LiteralString
 import psycopg
 from psycopg import sql
 
+from projections.log_ahead import batches
 from projections.schemas import connect, drop_schema, made_later, swap, swap_lock_key
-from projections.views import Apply, View, ahead, batches, create_tables, position_of, take_alone
+from projections.views import Apply, View, create_tables, position_of, take_alone
 
 MOST_DIFFERENCES = 50
 _TABLES: LiteralString = "select tablename from pg_tables where schemaname = %s order by tablename"
@@ -70,7 +71,7 @@ def _read_up(
     apply: Apply | None = None,
 ) -> int:
     position = position_of(building, view)
-    with connect(database_url) as reading, closing(ahead(batches(reading, view, position, until))) as found:
+    with closing(batches(database_url, view.unused, position, until)) as found:
         for facts in found:
             position = take_alone(building, view, facts, apply)
     return position

@@ -1,7 +1,6 @@
 """The read models built from facts alone, and how one of them takes facts in."""
 
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import ModuleType
@@ -13,11 +12,8 @@ from projections import autarky, households, notifications, slots
 from projections.database_cursor import Cursor
 from projections.schemas import create_schema, hold_in_place
 from projections.told_facts import Facts
-from write_side.log import StoredRow, head
+from write_side.log import StoredRow
 from write_side.stored_form import FACT_TYPES
-
-READ_AT_ONCE = 20_000
-
 
 Apply = Callable[[Cursor, Facts], None]
 
@@ -89,27 +85,6 @@ def position_of(connection: psycopg.Connection[Any], view: View) -> int:
     row = connection.execute(f"select facts from {view.position_table}").fetchone()
     assert row is not None
     return int(row[0])
-
-
-def batches(reading: psycopg.Connection[Any], view: View, after: int, until: int | None) -> Iterator[Facts]:
-    """What the log holds for the view behind a position, up to another or to its end, in batches.
-
-    UnknownFact at a fact this code has no name for; all before it has been given by then.
-    """
-    last = head(reading) if until is None else until
-    while after < last:
-        facts = Facts.read(reading, after, last, view.unused, READ_AT_ONCE)
-        yield facts
-        after = facts.position
-
-
-def ahead(found: Iterator[Facts]) -> Generator[Facts, None, None]:
-    """The same batches, the next one read in a thread while PostgreSQL takes one in."""
-    with ThreadPoolExecutor(1) as reader:
-        following = reader.submit(next, found, None)
-        while (facts := following.result()) is not None:
-            following = reader.submit(next, found, None)
-            yield facts
 
 
 def advance(connection: psycopg.Connection[Any], view: View, rows: Sequence[StoredRow]) -> int:

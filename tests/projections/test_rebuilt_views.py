@@ -1,13 +1,15 @@
 """Views are functions of the log: each fact counts where it belongs, twice is once, rebuilt equals live."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import psycopg
 import pytest
 
+from projections import view_rebuild
 from projections.schemas import connect
 from projections.view_rebuild import compare, rebuild
-from projections.views import VIEWS, advance, create_tables, position_of
+from projections.views import VIEWS, View, advance, create_tables, position_of, take_alone
 from tests.projections.live_view import Live, as_stored, live_view, numbered
 from tests.projections.metered_grid import database
 from tests.projections.view_story import (
@@ -157,6 +159,63 @@ def test_rebuilt_from_the_log_equals_what_came_in_any_batches(grown: str, seed: 
             assert compare(grown, view) == []
             assert rebuild(grown, view) == len(log)
             assert live.everything() == came
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_what_comes_while_a_view_is_built_is_in_it(
+    grown: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts, view = Invented(seed=5).more(300), VIEWS[name]
+    into_log(grown, facts[:150])
+    build = view_rebuild._build
+
+    def built_for_long(url: str, *args: Any) -> None:
+        build(url, *args)
+        with psycopg.connect(url) as connection:
+            append(connection, [as_stored(each)[1:] for each in numbered(facts[150:], 151)])
+
+    with monkeypatch.context() as patched, connect(grown) as connection:
+        patched.setattr(view_rebuild, "_build", built_for_long)
+        assert rebuild(grown, view) == len(facts)
+        assert Live(connection, view, view.name).everything() == told(grown, view)
+
+
+def told(url: str, view: View) -> dict[str, list[str]]:
+    """All that a live view holds that was told the whole log."""
+    with live_view(url, view.name) as live:
+        advance(live.connection, view, read_rows(live.connection, 0, 10_000))
+        return live.everything()
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_a_rebuild_that_is_killed_leaves_what_is_live_and_the_next_one_makes_every_key(
+    grown: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, view = into_log(grown, Invented(seed=6).more(200)), VIEWS[name]
+    with connect(grown) as connection:
+        advance(connection, view, log[:100])
+        live = Live(connection, view, view.name)
+        before, indexes = live.everything(), indexes_of(connection, view)
+        with monkeypatch.context() as patched:
+            patched.setattr(view_rebuild, "take_alone", killed)
+            with pytest.raises(KeyboardInterrupt):
+                rebuild(grown, view)
+        assert live.everything() == before
+        assert rebuild(grown, view) == len(log)
+        assert indexes_of(connection, view) == indexes
+        assert {*view.later} <= {index for _, index, _ in indexes}
+
+
+def killed(*args: Any) -> int:
+    """Takes the batch in, and is gone."""
+    take_alone(*args)
+    raise KeyboardInterrupt
+
+
+def indexes_of(connection: psycopg.Connection[Any], view: View) -> list[tuple[Any, ...]]:
+    """Table, name and definition of every key and index."""
+    query = "select tablename, indexname, indexdef from pg_indexes where schemaname = %s order by 1, 2"
+    return connection.execute(query, (view.name,)).fetchall()
 
 
 @pytest.mark.parametrize(
