@@ -1,5 +1,6 @@
 """The autarky state of each household and community, and every change of it."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from projections.bulk_rows import NULL, array, copy_lines, nullable
@@ -57,9 +58,10 @@ class Afresh:
         """The state of each subject where its last change left it."""
         db.execute(
             """insert into autarky_state (subject_id, state, since_slot, remembered, changed_slot, position)
-               select distinct on (subject_id)
-                 subject_id, to_state, since_slot, nullif(to_state, 'UNKNOWN'), slot, position
-               from autarky_change order by subject_id, position desc"""
+               select subject_id, to_state, since_slot, nullif(to_state, 'UNKNOWN'), slot, position
+               from autarky_change join (
+                 select subject_id, max(position) as position from autarky_change group by subject_id) last
+                 using (subject_id, position)"""
         )
         db.execute(
             """update autarky_state set remembered = known.to_state
@@ -72,14 +74,16 @@ class Afresh:
 
 
 def _keep(db: Cursor, facts: Facts) -> None:
-    lines: list[str] = []
+    copy_lines(db, "autarky_change", _lines(facts))
+
+
+def _lines(facts: Facts) -> Iterator[str]:
     for told in facts.of(AutarkyChanged):
         fact = told[2].fact
         for change in fact.households:
-            lines.append(_line(told, change, is_community=False))
+            yield _line(told, change, is_community=False)
         if fact.community is not None:
-            lines.append(_line(told, fact.community, is_community=True))
-    copy_lines(db, "autarky_change", lines)
+            yield _line(told, fact.community, is_community=True)
 
 
 def _line(told: Told, change: Any, *, is_community: bool) -> str:

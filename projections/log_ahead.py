@@ -14,7 +14,7 @@ from projections.schemas import connect
 from projections.told_facts import Facts
 from write_side.log import head
 
-READ_AT_ONCE = 10_000
+READ_AT_ONCE = 20_000
 READERS = 2  # where little of the log is wanted, finding it is what takes the time
 
 

@@ -119,9 +119,14 @@ class Facts:
     ) -> "Facts":
         position, kind = unknown
         facts = cls.read(reading, after, position - 1, unused, limit)
-        if not facts._undecoded:
+        if not facts.is_used:
             raise UnknownFact(kind, position)
         return facts
+
+    @property
+    def is_used(self) -> bool:
+        """Whether there are any."""
+        return bool(self._undecoded or self._by_kind)
 
     def drop_until(self, position: int) -> None:
         """Leaves those behind a position."""

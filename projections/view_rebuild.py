@@ -9,6 +9,7 @@ from psycopg import sql
 from projections.log_ahead import batches
 from projections.schemas import connect, drop_schema, made_later, swap, swap_lock_key
 from projections.views import Apply, View, create_tables, position_of, take_alone
+from write_side.log import head
 
 MOST_DIFFERENCES = 50
 _TABLES: LiteralString = "select tablename from pg_tables where schemaname = %s order by tablename"
@@ -71,9 +72,13 @@ def _read_up(
     apply: Apply | None = None,
 ) -> int:
     position = position_of(building, view)
+    until = head(building) if until is None else until
+    if position >= until:
+        return position
     with closing(batches(database_url, view.unused, position, until)) as found:
         for facts in found:
-            position = take_alone(building, view, facts, apply)
+            if facts.is_used or facts.position >= until:
+                position = take_alone(building, view, facts, apply)
     return position
 
 
