@@ -3,13 +3,21 @@
 import asyncio
 import contextlib
 import logging
+from collections.abc import Mapping
 
 import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from projections.intake_reader import IntakeReader, ReadingBroken
-from projections.intake_stream import StreamError, StreamState, ensure_streams, purge_behind, stream_state
+from projections.intake_stream import (
+    StreamError,
+    StreamState,
+    ensure_streams,
+    idle_partitions,
+    purge_behind,
+    stream_state,
+)
 from projections.metering_batch import Partitions, StreamMessage
 from write_side.fact_batches import SUBJECT as FACTS
 from write_side.nats_connection import connect_nats
@@ -50,7 +58,7 @@ class Intake:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._woken.wait(), LONGEST_SILENCE_S)
         self._woken.clear()
-        if self._reader is not None and 0 < self._reader.waiting < BATCH_MESSAGES:
+        if self._reader is not None and self._reader.waiting and not self._has_batch(self._reader):
             await asyncio.sleep(GATHER_S)
         reader = self._reader  # it may have broken meanwhile
         if reader is None:
@@ -59,6 +67,10 @@ class Intake:
         if reader.waiting:
             self._woken.set()
         return reader.stream, messages
+
+    @staticmethod
+    def _has_batch(reader: IntakeReader) -> bool:
+        return reader.waiting >= BATCH_MESSAGES or reader.waiting_bytes >= BATCH_BYTES
 
     async def tell(self, subject: str, data: bytes) -> None:
         """Publishes where NATS is there to hear it."""
@@ -73,6 +85,15 @@ class Intake:
                 await purge_behind(self._client, sequence)
             except _FAULTS as error:
                 log.warning("the intake was not purged: %s", error)
+
+    async def idle(self, positions: Mapping[int, int]) -> tuple[StreamState | None, list[int]]:
+        """Which of these partitions have nothing behind their position in the stream as it is told."""
+        if self._client is not None and self._client.is_connected:
+            try:
+                return await idle_partitions(self._client, positions)
+            except _FAULTS as error:
+                log.warning("it is not known which partitions are idle: %s", error)
+        return None, []
 
     async def run(self) -> None:
         """Connects, makes the streams, and reads; begins again after any fault, for ever."""
@@ -103,7 +124,7 @@ class Intake:
                 await self._changed.wait()
 
     async def _read_until_changed(self, reader: IntakeReader, state: Partitions) -> None:
-        await reader.start(sorted(state.stream), state.position_in(reader.stream.created))
+        await reader.start(state.positions_in(reader.stream.created))
         changed = asyncio.create_task(self._changed.wait())
         reading = asyncio.create_task(reader.run())
         if not self._changed.is_set():

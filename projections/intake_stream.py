@@ -10,6 +10,7 @@ import asyncio
 import base64
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -38,6 +39,7 @@ _ROUTE = f"meter.{{{{partition({PARTITIONS},1)}}}}.{{{{wildcard(1)}}}}.{{{{wildc
 _NO_STREAM = 10059
 _NO_CONSUMER = 10014
 _NO_ROOM = 10047
+_NO_MESSAGE = 10037
 
 
 class StreamError(Exception):
@@ -89,6 +91,34 @@ async def stream_state(client: Client) -> StreamState:
     answer = await request(client, f"STREAM.INFO.{STREAM}")
     state = answer["state"]
     return StreamState(parse_time(answer["created"]), int(state["first_seq"]), int(state["last_seq"]))
+
+
+def subjects_of(partition: int) -> list[str]:
+    """What lies in METER for a partition; what fits no route belongs to partition 0."""
+    routed = f"meter.{partition}.>"
+    return [routed] if partition else [routed, f"{NATS_ROOT}.>", f"{MQTT_ROOT}.>"]
+
+
+async def idle_partitions(client: Client, positions: Mapping[int, int]) -> tuple[StreamState, list[int]]:
+    """METER as it was first, and which of these partitions had nothing in it behind their position then."""
+    stream = await stream_state(client)
+    idle: list[int] = []
+    for partition, position in positions.items():
+        newest = [await _newest_of(client, subject) for subject in subjects_of(partition)]
+        if max(newest) <= position < stream.last_sequence:
+            idle.append(partition)
+    return stream, idle
+
+
+async def _newest_of(client: Client, subject: str) -> int:
+    """The sequence of the last message there is of a subject, which may be a pattern; 0 without."""
+    try:
+        answer = await request(client, f"STREAM.MSG.GET.{STREAM}", {"last_by_subj": subject})
+    except StreamError as error:
+        if error.code != _NO_MESSAGE:
+            raise
+        return 0
+    return int(answer["message"]["seq"])
 
 
 async def purge_behind(client: Client, sequence: int) -> None:

@@ -65,9 +65,9 @@ class Partitions:
             self.stream[partition] = min(position, last_sequence)
             self.created[partition] = created
 
-    def position_in(self, created: datetime) -> int:
-        """Behind which message of the stream made at this time these partitions read on."""
-        return min(self.stream[p] if made == created else 0 for p, made in self.created.items())
+    def positions_in(self, created: datetime) -> dict[int, int]:
+        """Behind which message of the stream made at this time each partition reads on."""
+        return {p: self.stream[p] if made == created else 0 for p, made in self.created.items()}
 
     def settled_until(self) -> Ints:
         """The last settled slot of each partition: up to its mark, and all history before the grid."""
@@ -124,6 +124,14 @@ def advance(connection: Connection, state: Partitions, messages: Sequence[Stream
     return moved
 
 
+def pass_by(connection: Connection, state: Partitions, partitions: Iterable[int], sequence: int) -> None:
+    """Brings partitions of which nothing lies in the stream up to a sequence to that position."""
+    state.stream |= dict.fromkeys(partitions, sequence)
+    with connection.transaction():
+        hold_in_place(connection, NAME)
+        write_positions(connection, state)
+
+
 def segments(messages: Sequence[StreamMessage]) -> Iterator[list[StreamMessage]]:
     """Cuts before a reading behind its partition's mark, so that what is late is told from what is not."""
     part: list[StreamMessage] = []
@@ -165,12 +173,11 @@ class _Step:
             self._take_message(message, arrivals, scanned, marks)
         self._bring_in(arrivals, scanned, Changes())
         self._take_marks(marks)
-        if messages:
+        for message in messages:
+            partition = partition_of_subject(message.subject)
+            if self._state.stream.get(partition, message.sequence) < message.sequence:
+                self._state.stream[partition] = message.sequence
             self.moved = True
-            self._state.stream = {
-                partition: max(position, messages[-1].sequence)
-                for partition, position in self._state.stream.items()
-            }
 
     def _take_message(
         self, message: StreamMessage, arrivals: Arrivals, scanned: list[Scanned], marks: dict[int, int]

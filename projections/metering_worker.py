@@ -17,7 +17,7 @@ import psycopg
 from projections.binary_copy import Connection
 from projections.intake import Intake
 from projections.intake_stream import StreamState
-from projections.metering_batch import Partitions, advance, load_partitions, note_error
+from projections.metering_batch import Partitions, advance, load_partitions, note_error, pass_by
 from projections.metering_tables import NAME, create_intake, create_tables
 from projections.partition_ownership import Ownership
 from projections.schemas import connect
@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 BALANCE_EVERY_S = 0.5
 PURGE_EVERY_S = 30.0
+PASS_EVERY_S = 5.0
 _BACKOFF_S = 0.3
 _TROUBLE_S = 2.0
 _SESSION = (
@@ -52,6 +53,7 @@ class MeteringWorker:
         self._settings = settings
         self._index = index
         self._intake = Intake(settings)
+        self._quiet: dict[int, int] = {}  # where the partitions were when they were last looked at
 
     async def run(self) -> None:
         """Works for ever. What cannot be applied is tried again and again, and said at the position."""
@@ -82,7 +84,7 @@ class MeteringWorker:
         state = Partitions()
         sealing = Sealing(self._settings.seal_after_days)
         adopted: StreamState | None = None
-        balanced = purged = float("-inf")
+        balanced = purged = passed = float("-inf")
         while True:
             if time.monotonic() - balanced > BALANCE_EVERY_S:
                 balanced = time.monotonic()
@@ -98,6 +100,9 @@ class MeteringWorker:
             if await asyncio.to_thread(advance, connection, state, messages):
                 await self._announce(state)
             await asyncio.to_thread(sealing.work, connection, state, not messages)
+            if time.monotonic() - passed > PASS_EVERY_S:
+                passed = time.monotonic()
+                await self._pass_by_idle(connection, state)
             if stream is not None and 0 in state.stream and time.monotonic() - purged > PURGE_EVERY_S:
                 purged = time.monotonic()
                 await self._purge(connection, stream.created)
@@ -105,6 +110,17 @@ class MeteringWorker:
     async def _announce(self, state: Partitions) -> None:
         told = {"view": NAME, "position": min(state.facts.values()), "marks": state.marks}
         await self._intake.tell(f"views.{NAME}", json.dumps(told).encode())
+
+    async def _pass_by_idle(self, connection: Connection, state: Partitions) -> None:
+        """Partitions to which nothing comes move on too, or they would hold the purge of all others back."""
+        quiet = {p: at for p, at in state.stream.items() if self._quiet.get(p) == at}
+        self._quiet = dict(state.stream)
+        if not quiet:
+            return
+        stream, idle = await self._intake.idle(quiet)
+        idle = [p for p in idle if stream is not None and state.created[p] == stream.created]
+        if stream is not None and idle:
+            await asyncio.to_thread(pass_by, connection, state, idle, stream.last_sequence)
 
     async def _purge(self, connection: Connection, created: datetime) -> None:
         """What every partition has committed may leave the stream."""

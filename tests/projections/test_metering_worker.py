@@ -268,6 +268,22 @@ def test_metering_a_stream_made_anew_is_read_from_its_beginning(grid: Grid, url:
     assert rows(url, "select stream from metering_position where partition = %s", partition) == [(2,)]
 
 
+def test_metering_partitions_to_which_nothing_comes_move_on_with_the_stream(grid: Grid, url: str) -> None:
+    async def send(times: int) -> None:
+        client = await nats.connect(grid.nats_url)
+        for number in range(times):
+            body = _community_message(FIRST, {_homes(AREAS[0])[0]: number}, number)
+            await _publish(client, AREAS[0], body)
+        await client.close()
+
+    with _workers(grid, url, 2):
+        asyncio.run(send(7))
+        _until(lambda: rows(url, "select distinct stream from metering_position") == [(7,)])
+        asyncio.run(send(8))
+        newest = "select consumption_wh from household_energy"
+        _until(lambda: rows(url, newest) == [(7,)])
+
+
 def test_metering_a_rebuild_beside_working_workers(grid: Grid, url: str) -> None:
     with _workers(grid, url, 2):
         _until(lambda: _owners(url) == [8, 8])
