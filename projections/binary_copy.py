@@ -5,11 +5,14 @@ UUIDs a `V16` array. A number that is never negative carries -1 (MISSING) where 
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import psycopg
 from numpy.typing import NDArray
+from psycopg.adapt import Dumper
+from psycopg.pq import Format
 
 MISSING = -1
 Array = NDArray[Any]
@@ -26,6 +29,7 @@ _TYPES = {
     "boolean": "i1",
     "uuid": "V16",
 }
+_OIDS = {"smallint": 21, "integer": 23, "bigint": 20, "timestamptz": 1184, "boolean": 16, "uuid": 2950}
 _SEND_BYTES = 1 << 20
 
 Types = Mapping[str, str]  # column name to SQL type; "integer?" may be null
@@ -55,6 +59,41 @@ def stage(connection: Connection, name: str, types: Types, columns: Mapping[str,
         cursor.execute(f"delete from {table}")
     copy_in(connection, table, types, columns)
     return table
+
+
+@dataclass(frozen=True, slots=True)
+class BinaryArray:
+    """A column as the parameter of a statement, in PostgreSQL's binary form of an array."""
+
+    raw: bytes
+
+
+class _BinaryArrayDumper(Dumper):
+    format = Format.BINARY
+
+    def dump(self, obj: BinaryArray) -> bytes:
+        return obj.raw
+
+
+psycopg.adapters.register_dumper(BinaryArray, _BinaryArrayDumper)
+
+
+def given(types: Types, columns: Mapping[str, Array]) -> tuple[str, list[BinaryArray]]:
+    """Rows without nulls as a query within a statement, and its parameters.
+
+    One way to the server and back, where a temporary table takes five: for what is done in every batch.
+    """
+    arrays = ", ".join(f"%s::{kind}[]" for kind in types.values())
+    query = f"(select * from unnest({arrays}) as given ({', '.join(types)}))"
+    return query, [_array(kind, np.asarray(columns[name])) for name, kind in types.items()]
+
+
+def _array(kind: str, values: Array) -> BinaryArray:
+    header = np.array([min(len(values), 1), 0, _OIDS[kind], len(values), 1], dtype=">i4")
+    block = np.empty(len(values), [("l", ">i4"), ("v", _TYPES[kind])])
+    block["l"] = block.dtype["v"].itemsize
+    block["v"] = values
+    return BinaryArray(header[: 5 if len(values) else 3].tobytes() + block.tobytes())
 
 
 def read_columns(

@@ -3,11 +3,11 @@
 A partition has one writer, and a community lies in one partition, so nobody else adds to these rows.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from projections.binary_copy import Array, Connection, Ints, stage
+from projections.binary_copy import Array, BinaryArray, Connection, Ints, given
 from projections.household_balance import ENERGY, TERMS, Balances
 from projections.metered_homes import NO_COMMUNITY, Homes
 
@@ -24,26 +24,21 @@ def add_to_totals(
     sums = np.concatenate([contribution(new), -contribution(old)])
     community = np.concatenate([new.community, old.community])
     partition = homes.households["partition"][np.concatenate([household, household])]
-    moved = add_to_communities(connection, homes, "community_energy", SUM_TYPES, community, slots, sums)
-    drop_empty(connection, "community_energy", moved, "reporting = 0")
-    owners, slots, sums = summed(partition, slots, sums)
-    columns = {"partition": owners, "slot": slots, **_named(SUM_TYPES, sums)}
-    moved = _add(connection, "grid_energy", PARTITION_KEY | SUM_TYPES, columns)
-    drop_empty(connection, "grid_energy", moved, "reporting = 0", "partition")
+    inside = np.flatnonzero(community != NO_COMMUNITY)
+    owners, places, moved = summed(community[inside], slots[inside], sums[inside])
+    ids = community_uuids(homes, owners)
+    _move(connection, "community_energy", COMMUNITY_KEY, ids, places, moved)
+    _move(connection, "grid_energy", PARTITION_KEY, *summed(partition, slots, sums))
 
 
 def add_to_communities(
     connection: Connection, homes: Homes, table: str, types: Mapping[str, str],
     community: Ints, slot: Ints, sums: Ints,
-) -> str:  # fmt: skip
-    """Adds sums[rows, types] to a table of communities; rows of no community are passed over.
-
-    Answers the temporary table that has the keys of the rows it touched.
-    """
+) -> None:  # fmt: skip
+    """Adds sums[rows, types] to a table of communities; rows of no community are passed over."""
     inside = np.flatnonzero(community != NO_COMMUNITY)
     owners, slots, sums = summed(community[inside], slot[inside], sums[inside])
-    columns = {"community_id": community_uuids(homes, owners), "slot": slots, **_named(types, sums)}
-    return _add(connection, table, COMMUNITY_KEY | dict(types), columns)
+    _add(connection, table, COMMUNITY_KEY, types, community_uuids(homes, owners), slots, sums)
 
 
 def community_uuids(homes: Homes, communities: Ints) -> Array:
@@ -70,27 +65,43 @@ def contribution(rows: Balances) -> Ints:
     return lines
 
 
-def _named(types: Mapping[str, str], sums: Ints) -> dict[str, Array]:
-    return {name: sums[:, place] for place, name in enumerate(types)}
-
-
 def drop_empty(
-    connection: Connection, table: str, keys: str, is_empty: str, owner: str = "community_id"
-) -> None:
-    """Deletes the rows of these keys to which nothing contributes any more."""
+    connection: Connection, table: str, keys: str, is_empty: str, owner: str = "community_id",
+    params: Sequence[BinaryArray] = (),
+) -> None:  # fmt: skip
+    """Deletes the rows of these keys, a table or a query, to which nothing contributes any more."""
     connection.execute(
         f"""delete from {table} using {keys} k
-            where {table}.{owner} = k.{owner} and {table}.slot = k.slot and {table}.{is_empty}"""
+            where {table}.{owner} = k.{owner} and {table}.slot = k.slot and {table}.{is_empty}""",
+        params or None,
     )
 
 
-def _add(connection: Connection, table: str, types: Mapping[str, str], columns: Mapping[str, Array]) -> str:
-    owner, _, *sums = types
-    source = stage(connection, f"{table}_moved", types, columns)
-    sets = ", ".join(f"{name} = t.{name} + excluded.{name}" for name in sums)
-    names = ", ".join(types)
+def _move(
+    connection: Connection, table: str, key: Mapping[str, str], owners: Array, slots: Ints, sums: Ints
+) -> None:
+    """Adds a line of SUM_TYPES to each row; only a row that loses a report can be empty then."""
+    _add(connection, table, key, SUM_TYPES, owners, slots, sums)
+    loses = np.flatnonzero(sums[:, list(SUM_TYPES).index("reporting")] < 0)
+    if len(loses):
+        owner, _ = key
+        keys, params = given(key, {owner: owners[loses], "slot": slots[loses]})
+        drop_empty(connection, table, keys, "reporting = 0", owner, params)
+
+
+def _add(
+    connection: Connection, table: str, key: Mapping[str, str], types: Mapping[str, str],
+    owners: Array, slots: Ints, sums: Ints,
+) -> None:  # fmt: skip
+    if not len(slots):
+        return
+    owner, _ = key
+    columns = {owner: owners, "slot": slots} | {name: sums[:, place] for place, name in enumerate(types)}
+    source, params = given({**key, **types}, columns)
+    sets = ", ".join(f"{name} = t.{name} + excluded.{name}" for name in types)
+    names = ", ".join([*key, *types])
     connection.execute(
-        f"""insert into {table} as t ({names}) select {names} from {source}
-            on conflict ({owner}, slot) do update set {sets}"""
+        f"""insert into {table} as t ({names}) select {names} from {source} moved
+            on conflict ({owner}, slot) do update set {sets}""",
+        params,
     )
-    return source

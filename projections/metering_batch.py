@@ -110,11 +110,13 @@ def advance(connection: Connection, state: Partitions, messages: Sequence[Stream
     while state.facts:
         with connection.transaction():
             hold_in_place(connection, NAME)
-            newest = head(connection)
-            facts = Facts.read(connection, min(state.facts.values()), newest, UNUSED, FACTS_AT_ONCE)
-            is_head = facts.position >= newest
+            newest, behind = head(connection), min(state.facts.values())
             step = _Step(connection, state)
-            step.take_facts(facts)
+            is_head = newest <= behind
+            if not is_head:
+                facts = Facts.read(connection, behind, newest, UNUSED, FACTS_AT_ONCE)
+                is_head = facts.position >= newest
+                step.take_facts(facts)
             for segment in segments(messages) if is_head else ():
                 step.take_messages(segment)
             step.finish()
@@ -252,22 +254,22 @@ class _Step:
 
 def write_positions(connection: Connection, state: Partitions) -> None:
     """The partitions' positions and clock, into the transaction of the rows they stand for."""
-    clock = state.clock
-    connection.cursor().executemany(
-        """update metering_position set facts = %s, stream = %s, stream_created = %s, first_slot = %s,
-             clock = %s, simulated = %s, error = null where partition = %s""",
-        [
-            (
-                state.facts[p],
-                state.stream[p],
-                state.created[p],
-                clock.first_slot,
-                clock.now,
-                clock.simulated,
-                p,
-            )
-            for p in state.facts
-        ],
+    clock, own = state.clock, sorted(state.facts)
+    connection.execute(
+        """update metering_position p set facts = s.facts, stream = s.stream, stream_created = s.created,
+             first_slot = %s, clock = %s, simulated = %s, error = null
+           from unnest(%s::smallint[], %s::bigint[], %s::bigint[], %s::timestamptz[])
+             as s (partition, facts, stream, created)
+           where p.partition = s.partition""",
+        (
+            clock.first_slot,
+            clock.now,
+            clock.simulated,
+            own,
+            [state.facts[p] for p in own],
+            [state.stream[p] for p in own],
+            [state.created[p] for p in own],
+        ),
     )
 
 
