@@ -93,8 +93,14 @@ class FactWorker:
         while True:
             self._take_locks(connection)
             batch = await self._brought()
-            for name in list(self._positions):
-                await self._bring_up(connection, VIEWS[name], batch)
+            before = dict(self._positions)
+            if batch is not None:
+                await self._bring_up_together(connection, batch)
+            for name, position in before.items():
+                if self._positions[name] == position:
+                    await self._bring_up(connection, VIEWS[name], batch)
+                if self._positions[name] != position:
+                    await self._announce(VIEWS[name])
 
     async def _brought(self) -> Batch | None:
         """What NATS has brought meanwhile, as one batch where nothing is missing between; None after a
@@ -120,12 +126,25 @@ class FactWorker:
             if row == (True,):
                 self._positions[name] = position_of(connection, view)
 
+    async def _bring_up_together(self, connection: psycopg.Connection[Any], batch: Batch) -> None:
+        """All views that the batch follows, at the price of one commit; none where it is too much for one."""
+        following = [VIEWS[name] for name, at in self._positions.items() if at == batch.previous]
+        try:
+            # In a thread: meanwhile NATS brings more, which is then taken together.
+            reached = await asyncio.to_thread(advance, connection, following, batch.rows)
+        except (psycopg.OperationalError, psycopg.InterfaceError):
+            raise
+        except Exception:
+            return  # each by itself: whoever cannot take it stops alone
+        self._positions.update(zip((view.name for view in following), reached, strict=True))
+
     async def _bring_up(self, connection: psycopg.Connection[Any], view: View, batch: Batch | None) -> None:
         before = self._positions[view.name]
         try:
             if batch is not None and batch.previous == before:
-                # In a thread: meanwhile NATS brings more, which is then taken together.
-                self._positions[view.name] = await asyncio.to_thread(advance, connection, view, batch.rows)
+                [self._positions[view.name]] = await asyncio.to_thread(
+                    advance, connection, [view], batch.rows
+                )
             elif batch is None or batch.rows[-1][0] > before:
                 await self._read_up(connection, view)
         except (psycopg.OperationalError, psycopg.InterfaceError):
@@ -133,8 +152,6 @@ class FactWorker:
         except Exception as error:
             log.exception("%s stops behind position %d", view.name, self._positions[view.name])
             note_error(connection, view, error)
-        if self._positions[view.name] != before:
-            await self._announce(view)
 
     async def _read_up(self, connection: psycopg.Connection[Any], view: View) -> None:
         """From the log; in a thread, so that NATS is answered meanwhile however much there is."""

@@ -87,31 +87,43 @@ def position_of(connection: psycopg.Connection[Any], view: View) -> int:
     return int(row[0])
 
 
-def advance(connection: psycopg.Connection[Any], view: View, rows: Sequence[StoredRow]) -> int:
-    """Applies rows of the log that follow the view's position and commits them with the new position.
+def advance(
+    connection: psycopg.Connection[Any], views: Sequence[View], rows: Sequence[StoredRow]
+) -> list[int]:
+    """Applies rows of the log that follow each view's position and commits them all at once.
 
-    Facts it has already are passed over. Answers the position; any error leaves the view as it was.
+    Facts a view has already are passed over. Answers the positions; any error leaves every view as it was.
     """
-    return take(connection, view, Facts.of_rows(rows, view.wanted))
+    with connection.transaction():
+        return [_take_held(connection, view, Facts.of_rows(rows, view.wanted)) for view in views]
 
 
 def take(connection: psycopg.Connection[Any], view: View, facts: Facts) -> int:
     """Commits a batch together with the new position; what the view has already is passed over."""
     with connection.transaction():
-        hold_in_place(connection, view.name)
-        return take_alone(connection, view, facts)
+        return _take_held(connection, view, facts)
 
 
 def take_alone(
     connection: psycopg.Connection[Any], view: View, facts: Facts, apply: Apply | None = None
 ) -> int:
     """As take, on tables that nobody else writes or swaps; `apply` may be another than the view's."""
-    with connection.transaction(), connection.cursor() as cursor:
-        position = position_of(connection, view)
-        if facts.position <= position:
-            return position
-        facts.drop_until(position)
-        (apply or view.apply)(cursor, facts)
+    with connection.transaction():
+        return _take(connection, view, facts, apply or view.apply)
+
+
+def _take_held(connection: psycopg.Connection[Any], view: View, facts: Facts) -> int:
+    hold_in_place(connection, view.name)
+    return _take(connection, view, facts, view.apply)
+
+
+def _take(connection: psycopg.Connection[Any], view: View, facts: Facts, apply: Apply) -> int:
+    position = position_of(connection, view)
+    if facts.position <= position:
+        return position
+    facts.drop_until(position)
+    with connection.cursor() as cursor:
+        apply(cursor, facts)
         cursor.execute(f"update {view.position_table} set facts = %s, error = null", (facts.position,))
     return facts.position
 

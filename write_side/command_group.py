@@ -25,7 +25,7 @@ from write_side.log import (
 from write_side.past import Decision, Past
 from write_side.stored_form import behind, head_of
 
-APPENDED_AT_ONCE = 64  # jobs: PostgreSQL writes their facts while the next are decided
+APPENDED_AT_ONCE = 400  # facts: PostgreSQL writes them while the next jobs are decided
 
 
 @dataclass(frozen=True)
@@ -106,11 +106,9 @@ def decide_group(
         past.take_up()
         appending = _Appending(past, newest_taken(taken))
         outcomes: list[Outcome | _Standing] = []
-        for begin in range(0, len(jobs), APPENDED_AT_ONCE):
-            some = jobs[begin : begin + APPENDED_AT_ONCE]
-            decided = [_decide_one(past, job, known, simulated=simulated) for job in some]
-            appending.append(decided)
-            outcomes += decided
+        for job in jobs:
+            outcomes.append(_decide_one(past, job, known, simulated=simulated))
+            appending.take(outcomes[-1])
         receipts = appending.finish()
     return [receipts[id(outcome)] if isinstance(outcome, _Standing) else outcome for outcome in outcomes]
 
@@ -174,24 +172,25 @@ class _Appending:
         self._past = past
         self._newest = self._before = newest
         self._standing: dict[int, _Standing] = {}
+        self._rows: list[_NewRow] = []
         self._later: list[_NewRow] = []  # on streams whose version is not known without asking
 
-    def append(self, decided: Iterable[Outcome | _Standing]) -> None:
-        """Sends the facts of what stands on, without waiting."""
-        rows: list[_NewRow] = []
-        for entry in decided:
-            if isinstance(entry, _Standing) and id(entry) not in self._standing:
-                self._standing[id(entry)] = entry
-                rows += self._rows(entry)
-        self._later += [row for row in rows if not self._past.is_versioned(row[1])]
-        self._send([row for row in rows if self._past.is_versioned(row[1])])
+    def take(self, decided: Outcome | _Standing) -> None:
+        """Takes the facts of what stands, and sends on those that are enough by now, without waiting."""
+        if isinstance(decided, _Standing) and id(decided) not in self._standing:
+            self._standing[id(decided)] = decided
+            self._rows += self._rows_of(decided)
+            if len(self._rows) >= APPENDED_AT_ONCE:
+                rows, self._rows = self._rows, []
+                self._later += [row for row in rows if not self._past.is_versioned(row[1])]
+                self._send([row for row in rows if self._past.is_versioned(row[1])])
 
     def finish(self) -> dict[int, Receipt]:
         """Sends on what is left of the group; the receipts by the identity of what stands."""
         if not self._standing:
             return {}
         connection, standing = self._past.connection, list(self._standing.values())
-        self._send(self._later)
+        self._send(self._later + self._rows)
         self._past.places.write(connection)
         if self._newest > self._before:
             keep_newest_taken(connection, self._newest)
@@ -206,7 +205,7 @@ class _Appending:
             id(entry): Receipt(entry.position, entry.decision.answer, False, entry.at) for entry in standing
         }
 
-    def _rows(self, entry: _Standing) -> list["_NewRow"]:
+    def _rows_of(self, entry: _Standing) -> list["_NewRow"]:
         job = entry.job
         envelope = head_of(
             at=entry.at,

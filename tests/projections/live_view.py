@@ -66,7 +66,7 @@ class Live:
         """These facts have come, one by one."""
         for each in numbered(facts, len(self.facts) + 1):
             self.facts.append(each)
-            assert advance(self.connection, self.view, [as_stored(each)]) == each.position
+            assert advance(self.connection, [self.view], [as_stored(each)]) == [each.position]
         return self
 
     def rows(self, query: str, *params: object) -> list[Row]:

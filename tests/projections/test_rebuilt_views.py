@@ -101,7 +101,7 @@ def test_facts_that_come_twice_count_once(live: Live) -> None:
     live.told(*Invented(seed=1).more(120))
     before = live.everything()
     for again in (live.facts, live.facts[:1], live.facts[-1:], live.facts[40:80]):
-        assert advance(live.connection, live.view, [as_stored(each) for each in again]) == len(live.facts)
+        assert advance(live.connection, [live.view], [as_stored(each) for each in again]) == [len(live.facts)]
         assert live.everything() == before
 
 
@@ -118,7 +118,7 @@ def test_a_batch_that_fails_leaves_the_view_as_it_was(live: Live) -> None:
     facts = [closed(900), joined("village", "new"), changed("village", change("anna", REACHED)), broken]
     with pytest.raises(psycopg.errors.UniqueViolation):
         advance(
-            live.connection, live.view, [as_stored(each) for each in numbered(facts, len(live.facts) + 1)]
+            live.connection, [live.view], [as_stored(each) for each in numbered(facts, len(live.facts) + 1)]
         )
     assert live.everything() == before
     assert position_of(live.connection, live.view) == len(live.facts)
