@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from starlette.applications import Starlette
@@ -12,6 +13,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
+from starlette.types import Lifespan, Receive, Send
+from starlette.types import Scope as Asked
 
 from gateway.context import Parts
 from gateway.database import Database
@@ -30,6 +33,7 @@ from write_side.app import App
 from write_side.settings import Settings
 
 PLAYGROUND = Path(__file__).parent / "playground" / "dist"
+GRAPHQL = "/graphql"
 _CONNECTIONS_OF_READS = 6
 _PROMETHEUS = "text/plain; version=0.0.4"
 
@@ -50,6 +54,21 @@ def parts_of(settings: Settings) -> Parts:
     )
 
 
+class Door(Starlette):
+    """Leads requests to /graphql straight in: nearly all go there, and nothing on the way concerns them."""
+
+    def __init__(self, endpoint: GraphQLOverHTTP, routes: list[BaseRoute], lifespan: Lifespan[Any]) -> None:
+        super().__init__(routes=routes, lifespan=lifespan)
+        self._endpoint = endpoint
+
+    async def __call__(self, scope: Asked, receive: Receive, send: Send) -> None:
+        """Serves one request, one socket, or the process's life."""
+        if scope["type"] == "http" and scope["path"] == GRAPHQL:
+            await self._endpoint(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+
 def application(parts: Parts) -> Starlette:
     """The ASGI application."""
 
@@ -68,12 +87,11 @@ def application(parts: Parts) -> Starlette:
             await parts.reads.close()
             await asyncio.to_thread(parts.app.close)
 
-    return Starlette(routes=_routes(parts), lifespan=lifespan)
-
-
-def _routes(parts: Parts) -> list[BaseRoute]:
     endpoint = GraphQLOverHTTP(schema, parts)
+    return Door(endpoint, _routes(parts, endpoint), lifespan)
 
+
+def _routes(parts: Parts, endpoint: GraphQLOverHTTP) -> list[BaseRoute]:
     async def tell_health(request: Request) -> Response:
         found = await health(parts)
         name = request.path_params.get("part")
@@ -89,8 +107,7 @@ def _routes(parts: Parts) -> list[BaseRoute]:
         return PlainTextResponse(parts.metrics.text(behind, kept_aside), media_type=_PROMETHEUS)
 
     return [
-        Route("/graphql", endpoint),
-        WebSocketRoute("/graphql", endpoint),
+        WebSocketRoute(GRAPHQL, endpoint),
         Route("/health", tell_health),
         Route("/health/{part}", tell_health),
         Route("/metrics", tell_metrics),

@@ -9,6 +9,8 @@ import strawberry
 from strawberry.extensions import FieldExtension
 from strawberry.types.field import StrawberryField
 
+from gateway.inputs import read_at_once
+
 T = TypeVar("T")
 E = TypeVar("E", bound=type[Enum])
 
@@ -43,7 +45,7 @@ def pushed(resolver: Callable[..., Any]) -> Any:
 @dataclass_transform(kw_only_default=True, field_specifiers=(strawberry.field, StrawberryField))
 def taken(cls: type[T]) -> type[T]:
     """An input that is described by its class."""
-    return strawberry.input(cls, description=description_of(cls))
+    return read_at_once(strawberry.input(cls, description=description_of(cls)))
 
 
 def listed(cls: E) -> E:
