@@ -152,7 +152,7 @@ def test_rebuilt_from_the_log_equals_what_came_in_any_batches(grown: str, seed: 
             while position < len(log):
                 start = max(0, position - invented.chance.randint(0, 5))
                 end = position + invented.chance.randint(1, 40)
-                position = advance(connection, view, log[start:end])
+                [position] = advance(connection, [view], log[start:end])
             live = Live(connection, view, view.name)
             came = live.everything()
             assert sum(len(rows) for rows in came.values()) > 10
@@ -183,7 +183,7 @@ def test_what_comes_while_a_view_is_built_is_in_it(
 def told(url: str, view: View) -> dict[str, list[str]]:
     """All that a live view holds that was told the whole log."""
     with live_view(url, view.name) as live:
-        advance(live.connection, view, read_rows(live.connection, 0, 10_000))
+        advance(live.connection, [view], read_rows(live.connection, 0, 10_000))
         return live.everything()
 
 
@@ -193,7 +193,7 @@ def test_a_rebuild_that_is_killed_leaves_what_is_live_and_the_next_one_makes_eve
 ) -> None:
     log, view = into_log(grown, Invented(seed=6).more(200)), VIEWS[name]
     with connect(grown) as connection:
-        advance(connection, view, log[:100])
+        advance(connection, [view], log[:100])
         live = Live(connection, view, view.name)
         before, indexes = live.everything(), indexes_of(connection, view)
         with monkeypatch.context() as patched:
@@ -231,7 +231,7 @@ def indexes_of(connection: psycopg.Connection[Any], view: View) -> list[tuple[An
 def test_a_comparison_finds_what_differs(grown: str, name: str, spoil: str) -> None:
     log = into_log(grown, Invented(seed=3).more(200))
     with connect(grown) as connection:
-        advance(connection, VIEWS[name], log)
+        advance(connection, [VIEWS[name]], log)
         assert compare(grown, VIEWS[name]) == []
         connection.execute(spoil)
     assert compare(grown, VIEWS[name]) != []
@@ -241,7 +241,7 @@ def test_queries_go_on_while_a_view_is_swapped(grown: str) -> None:
     log = into_log(grown, Invented(seed=4).more(100))
     view = VIEWS["households"]
     with connect(grown) as connection, connect(grown) as reading:
-        advance(connection, view, log[:60])
+        advance(connection, [view], log[:60])
         homes = reading.execute("select count(*) from household").fetchone()
         assert rebuild(grown, view) == len(log)
         now = reading.execute("select count(*) from household").fetchone()
