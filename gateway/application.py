@@ -63,7 +63,7 @@ class Door(Starlette):
 
     async def __call__(self, scope: Asked, receive: Receive, send: Send) -> None:
         """Serves one request, one socket, or the process's life."""
-        if scope["type"] == "http" and scope["path"] == GRAPHQL:
+        if scope["type"] == "http" and scope["path"] in (GRAPHQL, GRAPHQL + "/"):
             await self._endpoint(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)

@@ -29,6 +29,11 @@ def test_a_long_body_is_refused_unread(door: Door) -> None:
     assert (answer.status_code, _codes(answer)) == (413, ["TOO_LARGE"])
 
 
+def test_a_slash_behind_it_leads_there_too(door: Door) -> None:
+    answer = httpx.post(f"{door.url}/graphql/", json={"query": "{ __typename }"})
+    assert answer.json() == {"data": {"__typename": "Query"}}
+
+
 def test_a_bad_token_is_refused_as_a_whole(door: Door) -> None:
     answer = door.ask("{ __typename }", token="nonsense")
     assert (answer.status_code, _codes(answer)) == (401, ["UNAUTHENTICATED"])
