@@ -39,7 +39,7 @@ def wording(row: NotificationRow) -> Wording:
                 f"Since {_since(row)} your community has needed energy from outside{_rate(row)}.",
             )
         case "ORDER_EXPIRED":
-            device = body.get("device") or "A device"
+            device = row.device_name or "A device"
             return Wording(
                 f"{device} does not answer",
                 f"{device} was ordered several times and did not answer: the order was given up.",

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from projections.bulk_rows import array, copy_lines, escaped, nullable
+from projections.bulk_rows import array, copy_lines, nullable
 from projections.database_cursor import Cursor
 from projections.told_facts import Facts, Told, slot_at
 from write_side.events import (
@@ -14,7 +14,6 @@ from write_side.events import (
     AutarkyState,
     CommunityJoined,
     CommunityLeft,
-    DeviceAttached,
     DeviceOrderExpired,
     NotificationsRead,
     SlotsCorrected,
@@ -25,7 +24,6 @@ FACTS = (
     AutarkyChanged,
     CommunityJoined,
     CommunityLeft,
-    DeviceAttached,
     DeviceOrderExpired,
     NotificationsRead,
     SlotsCorrected,
@@ -39,16 +37,13 @@ create table if not exists notification (
 create index if not exists notification_household on notification (household_id, position);
 create table if not exists told_member (
     household_id uuid primary key, community_id uuid not null);
-create index if not exists told_member_community on told_member (community_id);
-create table if not exists told_device (
-    device_id uuid primary key, name text not null)
+create index if not exists told_member_community on told_member (community_id)
 """
 LATER = (
     "notification_pkey",
     "notification_household",
     "told_member_pkey",
     "told_member_community",
-    "told_device_pkey",
 )
 
 _AUTARKY_KINDS = {
@@ -69,8 +64,7 @@ class _Members(Protocol):
 
 def apply(db: Cursor, facts: Facts) -> None:
     """What a batch of facts tells, and what it says of who is to be told."""
-    _remember_devices(db, facts.of(DeviceAttached))
-    _tell_all(db, facts, _StoredMembers(db), _names(db, facts.of(DeviceOrderExpired)))
+    _tell_all(db, facts, _StoredMembers(db))
     seen: dict[str, int] = {}
     _note_read(seen, facts.of(NotificationsRead))
     _mark_read(db, seen)
@@ -87,40 +81,21 @@ class Afresh:
         self._seen: dict[str, int] = {}
 
     def take(self, db: Cursor, facts: Facts) -> None:
-        """What a batch tells; devices have no names yet, and nothing is read."""
-        _remember_devices(db, facts.of(DeviceAttached))
-        _tell_all(db, facts, self._members, {})
+        """What a batch tells; nothing of it is read yet."""
+        _tell_all(db, facts, self._members)
         _note_read(self._seen, facts.of(NotificationsRead))
 
     def finish(self, db: Cursor) -> None:
-        """The names, what has been read, and who is in which community."""
-        db.execute(
-            """update notification set body = body || jsonb_build_object('device', told_device.name)
-               from told_device where kind = 'ORDER_EXPIRED' and subject_id = device_id"""
-        )
+        """What has been read, and who is in which community."""
         _mark_read(db, self._seen)
         self._members.store(db)
 
 
-def _remember_devices(db: Cursor, attached: Sequence[Told]) -> None:
-    lines = (f"{told.fact.device_id}\t{escaped(told.fact.name)}" for _, _, told in attached)
-    copy_lines(db, "told_device (device_id, name)", lines)
-
-
-def _names(db: Cursor, expired: Sequence[Told]) -> dict[str, str]:
-    if not expired:
-        return {}
-    wanted = array(told.fact.device_id for _, _, told in expired)
-    rows = db.execute("select device_id::text, name from told_device where device_id = any(%s)", (wanted,))
-    return dict(rows.fetchall())
-
-
-def _tell_all(db: Cursor, facts: Facts, members: _Members, names: Mapping[str, str]) -> None:
+def _tell_all(db: Cursor, facts: Facts, members: _Members) -> None:
     lines: list[str] = []
     for told in facts.of(DeviceOrderExpired):
         fact = told[2].fact
-        body = {"deviceId": fact.device_id, "device": names.get(fact.device_id, "")}
-        _tell(lines, told, [fact.household_id], "ORDER_EXPIRED", None, fact.device_id, body)
+        _tell(lines, told, [fact.household_id], "ORDER_EXPIRED", None, fact.device_id, {})
     for told in facts.of(AutarkyChanged):
         _tell_households(told, lines)
     for told in facts.of(SlotsCorrected):

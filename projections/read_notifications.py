@@ -16,7 +16,10 @@ Key = tuple[int, UUID, str]
 
 @dataclass(frozen=True, kw_only=True)
 class NotificationRow:
-    """What one household was told; position, household and kind name it."""
+    """What one household was told; position, household and kind name it.
+
+    `device_name` is that of the device it is about, where it is about one.
+    """
 
     position: int
     household_id: UUID
@@ -26,6 +29,7 @@ class NotificationRow:
     slot: int | None
     subject_id: UUID | None
     body: dict[str, Any]
+    device_name: str | None
     read: bool
 
     @property
@@ -35,8 +39,10 @@ class NotificationRow:
 
 
 _NOTIFICATIONS: LiteralString = """
-select position, household_id, kind, at, recorded_at, slot, subject_id, body, read from notification
-where (%(everything)s or household_id = %(own)s) """
+select position, household_id, kind, at, recorded_at, slot, subject_id, body,
+  case kind when 'ORDER_EXPIRED' then (select name from device where device_id = subject_id) end
+    as device_name, read
+from notification where (%(everything)s or household_id = %(own)s) """
 
 
 async def notification(db: Connection, scope: Scope, key: Key) -> NotificationRow | None:

@@ -41,7 +41,7 @@ TOUCHED = {
     "autarky": {"AutarkyChanged"},
     "notifications": {
         *("AutarkyChanged", "SlotsCorrected", "DeviceOrderExpired", "NotificationsRead", "CommunityJoined"),
-        *("CommunityLeft", "DeviceAttached"),
+        "CommunityLeft",
     },
 }
 # What stands before: all that the golden facts speak of, or what makes them a change.

@@ -306,7 +306,6 @@ def test_one_closing_may_tell_a_household_of_itself_and_of_its_community(live: L
 def test_a_household_is_told_of_an_order_that_nobody_answered(live: Live) -> None:
     live.told(*HOME, switched("oven", "anna", True), expired(5, "oven", "anna"))
     assert live.rows(TOLD) == [(ANNA, "ORDER_EXPIRED", None, OVEN, False)]
-    assert live.rows("select body from notification") == [({"deviceId": str(OVEN), "device": "oven"},)]
 
 
 @of("notifications")
