@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
+from itertools import chain
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -146,12 +147,12 @@ class Unusable:
 
 @dataclass
 class Arrivals:
-    """Readings as rows: `items[item]`, the slot, and a line of FIELDS as they were sent."""
+    """Readings as rows: `items[item]`, the slot, and the FIELDS as they were sent, row after row."""
 
     items: list[Item] = field(default_factory=list)
     item: list[int] = field(default_factory=list)
     slot: list[int] = field(default_factory=list)
-    values: list[tuple[float, ...]] = field(default_factory=list)
+    values: list[float] = field(default_factory=list)
     unusable: list[Unusable] = field(default_factory=list)
 
     def columns(self) -> tuple[Ints, Ints, Ints]:
@@ -233,7 +234,7 @@ def _read_reading(
         into.items.append(Item(message, number, household, device, reading.revision))
         into.slot.append(first)
         line = astuple(measured)
-        into.values.append(_without_nulls(line) if None in line else line)
+        into.values += _without_nulls(line) if None in line else line
         number += 1
     return number
 
@@ -249,7 +250,7 @@ def _add_series(item: Item, first: int, count: int, series: MeasuredSeries, into
     into.items.append(item)
     into.slot += range(first, first + count)
     full = [absent if values is None else _without_nulls(values) for values in columns]
-    into.values += zip(*full, strict=True)
+    into.values += chain.from_iterable(zip(*full, strict=True))
 
 
 def _without_nulls(values: Sequence[float | None]) -> tuple[float, ...]:

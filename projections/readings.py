@@ -6,6 +6,7 @@ the same values again are no reading. What was replaced, or came behind, goes to
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import groupby
 from uuid import UUID
 
 import numpy as np
@@ -22,7 +23,7 @@ from projections.kept_aside import (
 )
 from projections.metered_homes import Homes
 from projections.metering_tables import VALUES
-from projections.reading_messages import Arrivals, Item
+from projections.reading_messages import Arrivals, IntakeMessage, Item
 from write_side.rules.timeslots import SLOT_SECONDS
 
 _POSTGRES_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
@@ -100,10 +101,9 @@ def sift(
     """
     kept = [from_unusable(part) for part in arrivals.unusable]
     item, slot, values = arrivals.columns()
-    judged = [_judge(homes, one) for one in arrivals.items]
-    _find_strangers(connection, arrivals.items, judged)
-    device = np.array([found for found, _, _ in judged], dtype=np.int64)[item]
-    verdict = np.array([verdict for _, _, verdict in judged], dtype=np.int64)[item]
+    found, household, judged = _judge(homes, arrivals.items)
+    _find_strangers(connection, arrivals.items, household, judged)
+    device, verdict = found[item], judged[item]
     known_at = np.array([microseconds(one.message.known_at) for one in arrivals.items], dtype=np.int64)[item]
     now = known_at if clock is None else np.full(len(item), microseconds(clock))
     verdict = np.where(verdict == _OK, _UNKNOWN * ~is_attached(homes, device, slot), verdict)
@@ -117,28 +117,38 @@ def sift(
     return Rows(device[fine], slot[fine], values[fine], revision, sequence, known_at[fine]), kept
 
 
-def _judge(homes: Homes, item: Item) -> tuple[int, int, int]:
-    """Device and household index, and what is wrong with the item as a whole."""
-    household = find(homes.household_index, item.household)
-    device = find(homes.device_index, item.device)
-    route = item.message.household
-    if route not in ("all", item.household) and _same(route) != _same(item.household):
-        return device, household, _WRONG_SUBJECT
-    if household != _NONE and homes.areas[household] != item.message.area:
-        return device, household, _WRONG_SUBJECT
-    if device == _NONE:
-        return device, household, _UNKNOWN
-    if homes.devices["household"][device] != household:
-        return device, household, _WRONG_SUBJECT
-    return device, household, _OK
+def _judge(homes: Homes, items: list[Item]) -> tuple[Ints, Ints, Ints]:
+    """Device and household index of each item, and what is wrong with it as a whole."""
+    household, is_astray = np.full(len(items), _NONE), np.zeros(len(items), dtype=np.bool_)
+    begin = 0
+    for (_, text), own in groupby(items, key=_message_and_household):
+        end = begin + sum(1 for _ in own)
+        household[begin:end], is_astray[begin:end] = _judge_household(homes, items[begin].message, text)
+        begin = end
+    device = np.array([find(homes.device_index, item.device) for item in items], dtype=np.int64)
+    is_known = device != _NONE
+    owner = np.full(len(items), _NONE)
+    owner[is_known] = homes.devices["household"][device[is_known]]
+    verdict = np.where(is_known, np.where(owner == household, _OK, _WRONG_SUBJECT), _UNKNOWN)
+    return device, household, np.where(is_astray, _WRONG_SUBJECT, verdict)
+
+
+def _message_and_household(item: Item) -> tuple[int, str]:
+    return id(item.message), item.household
+
+
+def _judge_household(homes: Homes, message: IntakeMessage, text: str) -> tuple[int, bool]:
+    """The household's index, and whether the message was not to speak of it."""
+    household = find(homes.household_index, text)
+    if message.household not in ("all", text) and _same(message.household) != _same(text):
+        return household, True
+    return household, household != _NONE and homes.areas[household] != message.area
 
 
 def find_alike(homes: Homes, items: list[Item]) -> Ints | None:
     """The items' devices, where nothing is wrong with any of them as a whole; else None."""
-    judged = [_judge(homes, item) for item in items]
-    if any(verdict != _OK for _, _, verdict in judged):
-        return None
-    return np.array([device for device, _, _ in judged], dtype=np.int64)
+    device, _, verdict = _judge(homes, items)
+    return device if (verdict == _OK).all() else None
 
 
 def find(index: dict[str, int], text: str) -> int:
@@ -154,23 +164,18 @@ def _same(text: str) -> str:
         return text
 
 
-def _find_strangers(connection: Connection, items: list[Item], judged: list[tuple[int, int, int]]) -> None:
-    """A household that is registered elsewhere has another topic."""
-    strangers = {
-        _same(item.household)
-        for item, (_, household, verdict) in zip(items, judged, strict=True)
-        if household == _NONE and verdict == _UNKNOWN
-    }
-    if not strangers:
+def _find_strangers(connection: Connection, items: list[Item], household: Ints, verdict: Ints) -> None:
+    """A household that is registered elsewhere has another topic: it is told so in `verdict`."""
+    places = np.flatnonzero((household == _NONE) & (verdict == _UNKNOWN)).tolist()
+    if not places:
         return
+    strangers = {place: _same(items[place].household) for place in places}
     rows = connection.execute(
         "select household_id::text from meter_household where household_id::text = any(%s)",
-        (list(strangers),),
+        (list(set(strangers.values())),),
     )
     registered = {row[0] for row in rows}
-    for place, (item, (device, household, verdict)) in enumerate(zip(items, judged, strict=True)):
-        if household == _NONE and verdict == _UNKNOWN and _same(item.household) in registered:
-            judged[place] = (device, household, _WRONG_SUBJECT)
+    verdict[[place for place, stranger in strangers.items() if stranger in registered]] = _WRONG_SUBJECT
 
 
 def is_attached(homes: Homes, device: Ints, slot: Ints) -> Array:
