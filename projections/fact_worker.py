@@ -8,6 +8,7 @@ import asyncio
 import json
 import logging
 import zlib
+from collections.abc import Sequence
 from contextlib import closing, suppress
 from typing import Any
 
@@ -26,6 +27,7 @@ from projections.views import (
     note_error,
     position_of,
     take,
+    unused_by_all,
 )
 from write_side.fact_batches import SUBJECT, Batch, unpack
 from write_side.log import create_log, head
@@ -94,22 +96,21 @@ class FactWorker:
             self._take_locks(connection)
             batch = await self._brought()
             before = dict(self._positions)
-            if batch is not None:
-                await self._bring_up_together(connection, batch)
+            await self._bring_up_together(connection, batch)
             for name, position in before.items():
                 if self._positions[name] == position:
-                    await self._bring_up(connection, VIEWS[name], batch)
-                if self._positions[name] != position:
-                    await self._announce(VIEWS[name])
+                    await self._bring_up_alone(connection, VIEWS[name], batch)
 
     async def _brought(self) -> Batch | None:
         """What NATS has brought meanwhile, as one batch where nothing is missing between; None after a
-        second of silence."""
+        second of silence, and where the log has more than anybody sends."""
         if self._held is None:
             with suppress(TimeoutError):
                 self._held = await asyncio.wait_for(self._batches.get(), LONGEST_SILENCE_S)
         batch, self._held = self._held, None
-        while batch is not None and len(batch.rows) < TAKEN_AT_ONCE and not self._batches.empty():
+        if batch is None or not batch.rows:
+            return None
+        while len(batch.rows) < TAKEN_AT_ONCE and not self._batches.empty():
             following = self._batches.get_nowait()
             if following.previous != batch.rows[-1][0]:
                 self._held = following
@@ -126,42 +127,48 @@ class FactWorker:
             if row == (True,):
                 self._positions[name] = position_of(connection, view)
 
-    async def _bring_up_together(self, connection: psycopg.Connection[Any], batch: Batch) -> None:
-        """All views that the batch follows, at the price of one commit; none where it is too much for one."""
-        following = [VIEWS[name] for name, at in self._positions.items() if at == batch.previous]
+    async def _bring_up_together(self, connection: psycopg.Connection[Any], batch: Batch | None) -> None:
+        """All views that stand at one place, at the price of one commit; none where one cannot follow."""
+        place = batch.previous if batch is not None else min(self._positions.values(), default=0)
+        views = [VIEWS[name] for name, at in self._positions.items() if at == place]
+        if not views:
+            return
         try:
-            # In a thread: meanwhile NATS brings more, which is then taken together.
-            reached = await asyncio.to_thread(advance, connection, following, batch.rows)
+            if batch is not None:
+                # In a thread: meanwhile NATS brings more, which is then taken together.
+                await self._reach(views, await asyncio.to_thread(advance, connection, views, batch.rows))
+            else:
+                await self._read_up(connection, views)
         except (psycopg.OperationalError, psycopg.InterfaceError):
             raise
-        except Exception:
-            return  # each by itself: whoever cannot take it stops alone
-        self._positions.update(zip((view.name for view in following), reached, strict=True))
+        except Exception as error:
+            log.info("the views go on each by itself behind position %d: %s", place, error)
 
-    async def _bring_up(self, connection: psycopg.Connection[Any], view: View, batch: Batch | None) -> None:
-        before = self._positions[view.name]
+    async def _bring_up_alone(
+        self, connection: psycopg.Connection[Any], view: View, batch: Batch | None
+    ) -> None:
         try:
-            if batch is not None and batch.previous == before:
-                [self._positions[view.name]] = await asyncio.to_thread(
-                    advance, connection, [view], batch.rows
-                )
-            elif batch is None or batch.rows[-1][0] > before:
-                await self._read_up(connection, view)
+            if batch is None or batch.rows[-1][0] > self._positions[view.name]:
+                await self._read_up(connection, [view])
         except (psycopg.OperationalError, psycopg.InterfaceError):
             raise
         except Exception as error:
             log.exception("%s stops behind position %d", view.name, self._positions[view.name])
             note_error(connection, view, error)
 
-    async def _read_up(self, connection: psycopg.Connection[Any], view: View) -> None:
+    async def _read_up(self, connection: psycopg.Connection[Any], views: Sequence[View]) -> None:
         """From the log; in a thread, so that NATS is answered meanwhile however much there is."""
-        behind = self._positions[view.name]
+        behind = self._positions[views[0].name]
         if head(connection) <= behind:
             return
-        with closing(batches(self._settings.database_url, view.unused, behind, None)) as found:
+        with closing(batches(self._settings.database_url, unused_by_all(views), behind, None)) as found:
             while (facts := await asyncio.to_thread(next, found, None)) is not None:
-                self._positions[view.name] = await asyncio.to_thread(take, connection, view, facts)
-                await self._announce(view)
+                await self._reach(views, await asyncio.to_thread(take, connection, views, facts))
+
+    async def _reach(self, views: Sequence[View], positions: Sequence[int]) -> None:
+        for view, position in zip(views, positions, strict=True):
+            self._positions[view.name] = position
+            await self._announce(view)
 
     async def _announce(self, view: View) -> None:
         if self._messages is None or not self._messages.is_connected:

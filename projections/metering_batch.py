@@ -30,7 +30,7 @@ from projections.told_facts import Facts
 from write_side.log import head
 from write_side.settings import PARTITIONS
 
-FACTS_AT_ONCE = 5000
+FACTS_AT_ONCE = 20_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,16 +27,13 @@ from write_side.rules.timeslots import parse_utc
 from write_side.stored_form import FACT_TYPES
 
 _NEVER_OURS = 2**63
-_WANTED = (
-    GridFounded,
-    ClockAdvanced,
-    HouseholdRegistered,
-    CommunityFounded,
-    CommunityJoined,
-    CommunityLeft,
-    DeviceAttached,
-    DeviceDetached,
+# What the later ones speak of comes first. In this order the growing columns are put together but once.
+_STAGES = (
+    (GridFounded, ClockAdvanced, HouseholdRegistered, CommunityFounded),
+    (CommunityJoined, CommunityLeft),
+    (DeviceAttached, DeviceDetached),
 )
+_WANTED = tuple(kind for stage in _STAGES for kind in stage)
 UNUSED = sorted(set(FACT_TYPES) - {fact.__name__ for fact in _WANTED})
 
 
@@ -75,14 +72,15 @@ def apply_facts(
     KeyError for a fact about a household, device or community nobody brought: the reader stops there.
     """
     applied = _Application(homes, clock, positions)
-    for position, kind, stored in facts.of(*_WANTED):
-        applied.apply[kind](stored.fact, position)
+    for kinds in _STAGES:
+        for position, kind, stored in facts.of(*kinds):
+            applied.apply[kind](stored.fact, position)
     _write(connection, homes, applied.rows)
     return applied.changes
 
 
 class _Application:
-    """Facts one after the other; their ids, times and numbers are text."""
+    """Facts one after the other, a home before its devices; their ids, times and numbers are text."""
 
     def __init__(self, homes: Homes, clock: GridClock, positions: dict[int, int]) -> None:
         self.homes = homes

@@ -129,7 +129,7 @@ class Facts:
         return bool(self._undecoded or self._by_kind)
 
     def drop_until(self, position: int) -> None:
-        """Leaves those behind a position."""
+        """From here on answers those behind a position alone, whatever was asked before."""
         self._passed_over = position
 
     def of(self, *kinds: type[Any]) -> Sequence[Told]:
@@ -144,7 +144,7 @@ class Facts:
             self._by_kind[kind] = sorted(zip(positions, kinds, stored, strict=True), key=_first)
         told = self._by_kind.get(kind, [])
         if told and told[0][0] <= self._passed_over:
-            told = self._by_kind[kind] = [each for each in told if each[0] > self._passed_over]
+            told = [each for each in told if each[0] > self._passed_over]
         return told
 
 

@@ -90,18 +90,22 @@ def position_of(connection: psycopg.Connection[Any], view: View) -> int:
 def advance(
     connection: psycopg.Connection[Any], views: Sequence[View], rows: Sequence[StoredRow]
 ) -> list[int]:
-    """Applies rows of the log that follow each view's position and commits them all at once.
+    """As take, of rows of the log that follow each view's position."""
+    return take(connection, views, Facts.of_rows(rows, frozenset().union(*(view.wanted for view in views))))
 
-    Facts a view has already are passed over. Answers the positions; any error leaves every view as it was.
+
+def take(connection: psycopg.Connection[Any], views: Sequence[View], facts: Facts) -> list[int]:
+    """Commits a batch to all these views at once, together with their new positions, which it answers.
+
+    Facts a view has already are passed over; any error leaves every view as it was.
     """
     with connection.transaction():
-        return [_take_held(connection, view, Facts.of_rows(rows, view.wanted)) for view in views]
+        return [_take_held(connection, view, facts) for view in views]
 
 
-def take(connection: psycopg.Connection[Any], view: View, facts: Facts) -> int:
-    """Commits a batch together with the new position; what the view has already is passed over."""
-    with connection.transaction():
-        return _take_held(connection, view, facts)
+def unused_by_all(views: Sequence[View]) -> list[str]:
+    """The kinds of facts that change nothing in any of these views."""
+    return sorted(set(FACT_TYPES).intersection(*(view.unused for view in views)))
 
 
 def take_alone(

@@ -12,7 +12,10 @@ LARGEST_BATCH_BYTES = 512 * 1024
 
 
 class Batch(msgspec.Struct, frozen=True, array_like=True):
-    """Stored facts in order; `previous` is the position of the fact before the first."""
+    """Stored facts in order; `previous` is the position of the fact before the first.
+
+    Without any it says that they are to be read from the log, up to `previous` and on.
+    """
 
     previous: int
     rows: list[StoredRow]
@@ -33,6 +36,11 @@ def pack(previous: int, rows: Sequence[StoredRow]) -> Iterator[bytes]:
         size += len(row[4])
     if batch:
         yield msgspec.msgpack.encode(Batch(previous, batch))
+
+
+def pack_nothing(position: int) -> bytes:
+    """Says that the log has facts up to a position, which nobody sends."""
+    return msgspec.msgpack.encode(Batch(position, []))
 
 
 def unpack(message: bytes) -> Batch:

@@ -9,7 +9,7 @@ import nats
 import psycopg
 from nats.aio.client import Client
 
-from write_side.fact_batches import SUBJECT, pack
+from write_side.fact_batches import SUBJECT, pack, pack_nothing
 from write_side.log import CHANNEL, create_log, forget_old_keys
 from write_side.nats_connection import connect_nats
 from write_side.settings import Settings
@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 
 LONGEST_SILENCE_S = 1.0
 READ_AT_ONCE = 1000
+FLOOD, FLOOD_S = 20_000, 2.0  # so many facts in so short a time: somebody imports
+TOLD_EVERY_S = 0.5
 BACKOFF_S = 0.5
 DAY_S = 86_400.0
 
@@ -56,6 +58,7 @@ async def _relay(connection: psycopg.AsyncConnection[Any], messages: Client) -> 
     await connection.execute(f"listen {CHANNEL}")
     position = await _head(connection)
     until = time.monotonic() + DAY_S
+    counted_from, count = time.monotonic(), 0
     while time.monotonic() < until:
         rows = await _rows_after(connection, position)
         for message in pack(position, rows):
@@ -63,9 +66,28 @@ async def _relay(connection: psycopg.AsyncConnection[Any], messages: Client) -> 
         if rows:
             position = rows[-1][0]
             await messages.flush(timeout=1)
-        if len(rows) < READ_AT_ONCE:
+        if time.monotonic() - counted_from > FLOOD_S:
+            counted_from, count = time.monotonic(), 0
+        count += len(rows)
+        if count >= FLOOD:
+            position, count = await _let_pass(connection, messages, position), 0
+        elif len(rows) < READ_AT_ONCE:
             async for _ in connection.notifies(timeout=LONGEST_SILENCE_S, stop_after=1):
                 pass
+
+
+async def _let_pass(connection: psycopg.AsyncConnection[Any], messages: Client, position: int) -> int:
+    """Tells now and then that there are facts, until half as many come; the position they reached.
+
+    Readers take many at once from the log, which costs them less than as many messages.
+    """
+    while True:
+        await asyncio.sleep(TOLD_EVERY_S)
+        before, position = position, await _head(connection)
+        await messages.publish(SUBJECT, pack_nothing(position))
+        await messages.flush(timeout=1)
+        if position - before < FLOOD / FLOOD_S * TOLD_EVERY_S / 2:
+            return position
 
 
 async def _head(connection: psycopg.AsyncConnection[Any]) -> int:

@@ -171,6 +171,54 @@ def _is_listening(url: str) -> bool:
     return row is not None and int(row[0]) > 0
 
 
+def test_a_flood_of_facts_is_announced_rather_than_sent(
+    write_side_grid: Grid, new_database: str, app: App
+) -> None:
+    written(app, "anna")
+    listener = Listener(write_side_grid.nats_url)
+    listener.start()
+    assert listener.listening.wait(10)
+    try:
+        with (
+            role("relay", write_side_grid, new_database),
+            role("views", write_side_grid, new_database),
+        ):
+            until(lambda: positions(new_database) == {newest(new_database)}, "the views")
+            until(lambda: _is_listening(new_database), "the relay")
+            before = newest(new_database)
+            _flood(new_database, 40_000)
+            last = written(app, "ben")
+            until(lambda: positions(new_database) == {last}, "the views behind the flood")
+            until(lambda: any(not batch.rows for batch in listener.batches), "an announcement")
+            assert len(listener.rows) < last - before
+            until(lambda: _is_sent(app, listener), "a fact sent again, once the flood is over")
+            assert_views_equal_the_log(new_database, 2)
+    finally:
+        listener.until.set()
+        listener.join(10)
+
+
+def _is_sent(app: App, listener: Listener) -> bool:
+    """Whether one more fact comes over NATS soon."""
+    renamed = app.send(RenameHousehold(household_id=id_of("ben"), name="Ben"), by="t").result(10)
+    time.sleep(0.2)
+    return bool(listener.rows) and bool(listener.rows[-1][0] == renamed.position)
+
+
+def _flood(url: str, count: int) -> None:
+    """So many facts at once, as an import of thousands of homes brings them."""
+    with psycopg.connect(url) as connection:
+        connection.execute("select pg_advisory_xact_lock(%s)", (LOG_LOCK,))
+        connection.execute(
+            """insert into log.fact (originator_id, originator_version, topic, state)
+               select originator_id, originator_version + n, topic, state
+               from (select * from log.fact where topic = 'HouseholdRenamed'
+                     order by notification_id desc limit 1) f, generate_series(1, %s) n""",
+            (count,),
+        )
+        connection.execute("notify log_fact")
+
+
 def test_two_relays_tell_everything_twice_and_it_counts_once(
     write_side_grid: Grid, new_database: str, app: App
 ) -> None:
