@@ -86,7 +86,7 @@ def _with_consent(
     return replace(household, consents={**household.consents, purpose: granularity}, consent_version=version)
 
 
-HOUSEHOLD = Fold(Household(), evolve, ignored=frozenset(("HouseholdRenamed",)))
+HOUSEHOLD = Fold(Household(), evolve, ignored="HouseholdRenamed")
 
 
 @lru_cache(8192)  # a household that is imported is named a dozen times

@@ -4,7 +4,7 @@ Positions are in commit order: every writer takes the same transaction-scoped ad
 it reads what it decides on, so a reader that has seen position n never finds a smaller one later.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import psycopg
@@ -108,18 +108,23 @@ def append_at(connection: psycopg.Connection[Any], positions: Iterable[int], row
 
 
 def read_streams(
-    connection: psycopg.Connection[Any], whole: Sequence[str], newest: Sequence[str] = ()
+    connection: psycopg.Connection[Any], whole: Mapping[str, str], newest: Sequence[str] = ()
 ) -> psycopg.Cursor[StoredRow]:
-    """The facts of the streams in `whole`, undecoded, oldest first, and the newest of those in `newest`."""
+    """The facts of the streams in `whole`, undecoded, oldest first, and the newest of those in `newest`.
+
+    Facts with the topic named beside a stream in `whole` are left out, except one that is the newest.
+    """
     return connection.execute(
-        """select f.* from unnest(%b) wanted (stream), lateral (
-             select notification_id, originator_id, originator_version, topic, state from log.fact
+        """select notification_id, originator_id, originator_version, topic, state
+           from unnest(%b, %b) wanted (stream, unread), lateral (
+             select *, lead(false, 1, true) over (order by originator_version) is_newest from log.fact
              where originator_id = stream order by originator_version) f
+           where topic <> unread or is_newest
            union all
            select f.* from unnest(%b) wanted (stream), lateral (
              select notification_id, originator_id, originator_version, topic, state from log.fact
              where originator_id = stream order by originator_version desc limit 1) f""",
-        (texts(whole), texts(newest)),
+        (texts(whole), texts(whole.values()), texts(newest)),
         binary=True,
     )
 

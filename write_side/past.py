@@ -26,13 +26,14 @@ class Fold(Generic[S]):
     """How a stream becomes a state: from `initial`, fact by fact.
 
     `last_only`: every fact of the stream carries the whole state, so the newest is enough.
-    `ignored`: names of facts that change nothing in it, and are not even decoded.
+    `ignored`: the name of facts that change nothing in it, however many there are: they are not even read,
+    except one that is the stream's newest and tells its version.
     """
 
     initial: S
     evolve: Callable[[S, Fact], S]
     last_only: bool = False
-    ignored: frozenset[str] = frozenset()
+    ignored: str = ""
 
 
 @dataclass
@@ -77,7 +78,7 @@ class Past:
                     self._store(row)
             state = fold.initial
             for position, _, _, topic, body in self._stored[stream]:
-                if topic not in fold.ignored:
+                if topic != fold.ignored:
                     state = fold.evolve(state, decode_body(position, topic, body))
             for fact in self._decided.get(stream, ()):
                 state = fold.evolve(state, fact)
@@ -139,7 +140,7 @@ class Past:
     def _ask(self, folds: Mapping[str, Fold[Any]]) -> psycopg.Cursor[StoredRow]:
         self._versions.update(dict.fromkeys(folds, 0))
         self._stored.update((stream, []) for stream in folds)
-        whole = [stream for stream, fold in folds.items() if not fold.last_only]
+        whole = {stream: fold.ignored for stream, fold in folds.items() if not fold.last_only}
         newest = [stream for stream, fold in folds.items() if fold.last_only]
         return read_streams(self.connection, whole, newest)
 

@@ -32,7 +32,8 @@ from write_side.events import (
     HouseholdRegistered,
     HouseholdRenamed,
 )
-from write_side.households import HOUSEHOLD, Device, Household, decide_consent
+from write_side.households import HOUSEHOLD, Device, Household, decide_consent, stream_of
+from write_side.log import read_streams
 
 ANNA, COMMUNITY = id_of("anna"), id_of("community")
 RESEARCH, SALE = ConsentPurpose.RESEARCH, ConsentPurpose.SALE
@@ -141,6 +142,24 @@ def test_a_household_is_renamed(story: LogStory) -> None:
         HouseholdRenamed(household_id=ANNA)
     )
     assert story.rows("select name from log.place") == [("Anna B.",)]
+
+
+def test_however_often_a_household_was_renamed_no_more_is_read_of_it(story: LogStory) -> None:
+    """Of the names' facts only one that is the newest, which tells the stream's version."""
+    renaming = RenameHousehold(household_id=ANNA, name="Anna B.")
+
+    def read() -> list[tuple[int, str]]:
+        asked = read_streams(story.connection, {stream_of(ANNA): HOUSEHOLD.ignored})
+        return [(version, topic) for _, _, version, topic, _ in asked]
+
+    story.given(register("anna"), renaming)
+    story.group(*[renaming] * 20)
+    registered = [(1, "HouseholdRegistered"), (2, "CommunityJoined")]
+    assert read() == [*registered, (23, "HouseholdRenamed")]
+    story.given(consent(RESEARCH, DAILY))
+    assert read() == [*registered, (24, "ConsentGiven")]
+    story.when(renaming).then(HouseholdRenamed(household_id=ANNA))
+    assert read() == [*registered, (24, "ConsentGiven"), (25, "HouseholdRenamed")]
 
 
 @pytest.mark.parametrize("name", ["", " ", "a" * 201, "a\0b"])
