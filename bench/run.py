@@ -10,6 +10,7 @@ from pathlib import Path
 from bench.figures import Figure, WrongAnswer, print_figures
 from bench.machine import describe
 from bench.names import BENCHES, LONG
+from bench.own_process import Died, in_own_process
 
 FULL, SMOKE = 1.0, 0.01
 
@@ -23,9 +24,9 @@ def main(name: str | None, json_path: Path | None, scale: float = FULL) -> int:
     for each in names:
         begin = time.monotonic()
         try:
-            found = bench(each)(scale)
-        except WrongAnswer as error:
-            print(f"bench {each}: {error}", file=sys.stderr)
+            found = in_own_process(bench(each), scale)
+        except (WrongAnswer, Died) as error:
+            print(f"bench {each}: {type(error).__name__}: {error}", file=sys.stderr)
             is_right = False
             continue
         print(f"bench {each}: {time.monotonic() - begin:.0f} s", file=sys.stderr, flush=True)

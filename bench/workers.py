@@ -10,7 +10,7 @@ from bench.metered_load import DEVICES, Community, communities
 
 COMMUNITIES = 100
 SECONDS, WARM_SECONDS = 10.0, 1.5
-LEAD = 1_200  # messages: each of four workers has a batch of 190 under way and one before it
+LEAD = 1_600  # messages: each of four workers has a batch of 200 under way and one before it
 _SMOKE_COMMUNITIES, _SMOKE_HOMES = 6, 5
 
 

@@ -3,16 +3,15 @@
 
 import argparse
 import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FrameType
 
 from bench.names import BENCHES
 from deploy.access import Access, access_elsewhere, access_to, running
 from deploy.checks import run_checks
 from deploy.grid import REPOSITORY, Grid, Place
+from deploy.interruption import raise_when_interrupted
 from deploy.serve import serve
 from deploy.setup_error import SetupError
 from gateway.import_format import FORMAT
@@ -22,7 +21,7 @@ _INTERRUPTED = 130
 
 def main(argv: Sequence[str]) -> int:
     """Runs one command and answers its exit status."""
-    _on_interruption(_interrupt)
+    raise_when_interrupted()
     if argv[:1] == ["test"]:
         return run_checks(argv[1:])
     chosen = _arguments().parse_args(argv)
@@ -191,17 +190,6 @@ def _place(*, free_ports: bool) -> Place:
         mqtt_url=env.get("MQTT_URL"),
         signing_key=env.get("SMARTRIX_SIGNING_KEY"),
     )
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    """The first interruption ends everything in order; the ending itself is not interrupted."""
-    _on_interruption(signal.SIG_IGN)
-    raise KeyboardInterrupt
-
-
-def _on_interruption(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, handler)
 
 
 if __name__ == "__main__":

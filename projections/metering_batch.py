@@ -31,6 +31,7 @@ from write_side.log import head
 from write_side.settings import PARTITIONS
 
 FACTS_AT_ONCE = 20_000
+SETTLED_AT_ONCE = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,8 +237,8 @@ class _Step:
         state.marks |= {p: max(slot, state.marks.get(p, slot)) for p, slot in marks.items()}
         after = state.settled_until()
         moved = [p for p in marks if after[p] > before[p]]
-        if moved:
-            household, slot = unsettled(self._connection, state.homes, moved, before, after)
+        for portion in portions(state.homes, moved):
+            household, slot = unsettled(self._connection, state.homes, portion, before, after)
             former = np.full(len(household), MISSING, dtype=np.int64)
             settle(self._connection, state.homes, household, slot, former, after, is_first=True)
         if marks:
@@ -302,6 +303,20 @@ def _unusable(message: StreamMessage, reason: str) -> Unusable:
     route = (partition_of_subject(message.subject), "", "all", message.subject)
     whole = IntakeMessage(message.sequence, *route, message.known_at, message.data)
     return Unusable(whole, 0, None, None, reason, message.data)
+
+
+def portions(homes: Homes, partitions: Sequence[int]) -> Iterator[list[int]]:
+    """These partitions, as many together as have SETTLED_AT_ONCE homes: more are slower, each by itself, as
+    their columns leave the processor's caches."""
+    counts = np.bincount(homes.households["partition"], minlength=PARTITIONS)
+    portion: list[int] = []
+    for partition in partitions:
+        if portion and counts[[*portion, partition]].sum() > SETTLED_AT_ONCE:
+            yield portion
+            portion = []
+        portion.append(partition)
+    if portion:
+        yield portion
 
 
 def unsettled(

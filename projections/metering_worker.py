@@ -5,6 +5,7 @@ of PostgreSQL or NATS. Without NATS facts go on; without PostgreSQL readings wai
 """
 
 import asyncio
+import gc
 import json
 import logging
 import time
@@ -91,6 +92,7 @@ class MeteringWorker:
                 if await asyncio.to_thread(ownership.balance):
                     state = await asyncio.to_thread(load_partitions, connection, ownership.owned)
                     sealing = Sealing(self._settings.seal_after_days)
+                    _set_apart()
                     log.info("metering worker %d owns %s", self._index, sorted(ownership.owned))
                     self._intake.read(state)
             stream, messages = await self._intake.gather()
@@ -129,6 +131,16 @@ class MeteringWorker:
         ).fetchone()
         if row is not None and row[0] == PARTITIONS and row[1]:
             await self._intake.purge(row[1])
+
+
+def _set_apart() -> None:
+    """What is there now, the garbage collector passes over from here on.
+
+    A full collection would go through the lists of all ids, 0.26 ms for a thousand homes. They are freed as
+    before, by whoever lets go of them last.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @contextmanager

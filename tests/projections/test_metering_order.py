@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from projections import message_forms
+from projections import message_forms, metering_batch
 from projections.message_forms import SMALLEST_BYTES
 from projections.metering_batch import StreamMessage, advance
 from projections.metering_rebuild import compare
@@ -57,11 +57,13 @@ def _deliver(url: str, story: Story, seed: int) -> None:
 def test_metering_any_interleaving_gives_the_same_tables(
     metering_servers: str, monkeypatch: pytest.MonkeyPatch, seed: int, smallest: int
 ) -> None:
-    """With the messages decoded, and with their forms remembered, however small they are."""
+    """With the messages decoded, and with their forms remembered, however small they are; with all partitions
+    settled at once, and one after the other."""
     monkeypatch.setattr(message_forms, "SMALLEST_BYTES", smallest)
     story = told(seed)
     found = []
     for interleaving in range(3):
+        monkeypatch.setattr(metering_batch, "SETTLED_AT_ONCE", 1 if interleaving == 1 else 50_000)
         with database(metering_servers) as url:
             if interleaving:
                 _deliver(url, story, seed * 100 + interleaving)
