@@ -146,7 +146,7 @@ def run(scale: float) -> list[Figure]:
     figures = [
         Figure(
             name=f"soak: {name}, memory over the second half",
-            figure=slope,
+            figure=round(slope, 4),
             unit="MiB/min",
             at_most=_FLAT_MIB_A_MINUTE if seconds >= SECONDS else None,
             beside=soak.held[name][-1][1],
